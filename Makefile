@@ -1,0 +1,78 @@
+# Needs Go and make, nothing else. Each target is a thin call: everything also
+# works without make.
+
+GO ?= go
+BIN := bin/sallyport
+
+# Tools are pinned here, not in go.mod: they are nobody's dependency.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Modules of their own: the SDK seen from outside, and heavy oracles.
+MODULES := $(sort $(dir $(wildcard examples/go.mod examples/*/go.mod test/*/go.mod)))
+
+# The race detector needs cgo, and cgo a C compiler.
+RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+ifeq ($(RACE),)
+RACE_NOTE = @echo "note: no C compiler found, so the tests run without the race detector"
+endif
+
+.PHONY: all build test check bench fuzz demo clean help
+.PHONY: certs-mcp-all certs-mcp-ca certs-mcp-gateway certs-mcp-plugin certs-mcp-check certs-mcp-renew
+
+all: build
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+build: ## build bin/sallyport
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -tags grpcnotrace -o $(BIN) ./cmd/sallyport
+
+demo: build ## show it all at work (KEEP=1 leaves it running)
+	@KEEP="$(KEEP)" $(GO) run ./test/demo $(BIN)
+
+test: ## run all tests, those of examples/ and test/ too
+	$(RACE_NOTE)
+	$(GO) test $(RACE) -shuffle=on ./...
+	@set -e; for dir in $(MODULES); do echo "cd $$dir && $(GO) test ./..."; (cd $$dir && $(GO) test -shuffle=on ./...); done
+
+check: ## format, vet, lint, import policy
+	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
+	$(GO) vet ./...
+	@set -e; for dir in $(MODULES); do echo "cd $$dir && $(GO) vet ./..."; (cd $$dir && $(GO) vet ./...); done
+	$(GO) run $(GOLANGCI_LINT) run ./...
+	$(GO) test -run '^(TestImportsFollowThePolicy|TestEachPackageHasOneComment|TestNoFileIsOver800Lines)$$' .
+
+bench: build ## measure the hook call against a bare net/http POST
+	@$(GO) run ./test/bench $(BIN)
+
+fuzz: ## run each fuzz target for FUZZTIME (60s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-60s} $$pkg; \
+		done; done
+
+clean: ## remove what was built; never touches certs/
+	rm -rf bin .tools
+
+# The guide's targets. Values reach the command as environment variables
+# (MCP_CERT_DAYS, MCP_CA_DAYS, MCP_PLUGIN_CONFIG, MCP_CERT_SANS): never pasted
+# into the shell, and without defaults of their own.
+export MCP_CERT_DAYS MCP_CA_DAYS MCP_PLUGIN_CONFIG MCP_CERT_SANS PLUGIN_NAME
+
+certs-mcp-all: build ## make CA, gateway and plugin certificates
+	@$(BIN) certs all
+
+certs-mcp-ca: build ## make the certificate authority
+	@$(BIN) certs ca
+
+certs-mcp-gateway: build ## make the gateway's client certificate
+	@$(BIN) certs gateway
+
+certs-mcp-plugin: build ## make one plugin's server certificate (PLUGIN_NAME=…)
+	@$(BIN) certs plugin -- "$$PLUGIN_NAME"
+
+certs-mcp-check: build ## show when each certificate expires
+	@$(BIN) certs check
+
+certs-mcp-renew: build ## reissue what is due
+	@$(BIN) certs renew
