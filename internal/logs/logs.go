@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
@@ -18,7 +19,8 @@ type Options struct {
 	// Verbose means DEBUG whatever Level says.
 	Verbose bool
 
-	// Level is that of LOG_LEVEL: DEBUG, INFO, WARN, ERROR, any case; empty means INFO.
+	// Level is that of LOG_LEVEL: DEBUG, INFO, WARN, ERROR, or Python's WARNING
+	// and CRITICAL, in any case; empty means INFO.
 	Level string
 
 	// Format is text, json or empty.
@@ -30,11 +32,9 @@ type Options struct {
 
 // New returns a logger that writes to w. An unknown level or format is an error.
 func New(w io.Writer, o Options) (*slog.Logger, error) {
-	level := slog.LevelInfo
-	if o.Level != "" {
-		if err := level.UnmarshalText([]byte(o.Level)); err != nil {
-			return nil, fmt.Errorf("LOG_LEVEL: %q is none of DEBUG, INFO, WARN, ERROR", o.Level)
-		}
+	level, err := parseLevel(o.Level)
+	if err != nil {
+		return nil, err
 	}
 	if o.Verbose {
 		level = slog.LevelDebug
@@ -47,6 +47,22 @@ func New(w io.Writer, o Options) (*slog.Logger, error) {
 	default:
 		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, NoColor: o.NoColor || !IsTerminal(w)})), nil
 	}
+}
+
+func parseLevel(name string) (slog.Level, error) {
+	switch strings.ToUpper(name) {
+	case "":
+		return slog.LevelInfo, nil
+	case "WARNING":
+		return slog.LevelWarn, nil
+	case "CRITICAL":
+		return slog.LevelError, nil
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return 0, fmt.Errorf("LOG_LEVEL: %q is none of DEBUG, INFO, WARNING, ERROR, CRITICAL", name)
+	}
+	return level, nil
 }
 
 // IsTerminal reports whether w is a terminal.

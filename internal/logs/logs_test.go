@@ -48,12 +48,37 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+func TestPythonsLevelNamesAreKnown(t *testing.T) {
+	var out bytes.Buffer
+	for level, want := range map[string]string{"Warning": "warn error ", "CRITICAL": "error "} {
+		out.Reset()
+		log, err := New(&out, Options{Level: level, Format: "json"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info("info")
+		log.Warn("warn")
+		log.Error("error")
+		var got string
+		for line := range strings.Lines(out.String()) {
+			var record struct{ Msg string }
+			if err := json.Unmarshal([]byte(line), &record); err != nil {
+				t.Fatal(err)
+			}
+			got += record.Msg + " "
+		}
+		if got != want {
+			t.Errorf("LOG_LEVEL=%s lets through %q, want %q", level, got, want)
+		}
+	}
+}
+
 func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, test := range []struct {
 		options Options
 		want    string
 	}{
-		{Options{Level: "LOUD"}, `LOG_LEVEL: "LOUD" is none of DEBUG, INFO, WARN, ERROR`},
+		{Options{Level: "LOUD"}, `LOG_LEVEL: "LOUD" is none of DEBUG, INFO, WARNING, ERROR, CRITICAL`},
 		{Options{Format: "xml"}, `--log-format: "xml" is neither text nor json`},
 	} {
 		if _, err := New(nil, test.options); err == nil || err.Error() != test.want {
