@@ -45,7 +45,7 @@ func New(w io.Writer, o Options) (*slog.Logger, error) {
 	case o.Format == "json" || (o.Format == "" && !IsTerminal(w)):
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})), nil
 	default:
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, NoColor: o.NoColor || !IsTerminal(w)})), nil
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, NoColor: o.NoColor || !IsTerminal(w)})), nil
 	}
 }
 
