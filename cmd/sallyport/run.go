@@ -67,8 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	}
 	code := exitFailed
-	var exit *exitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		code = exit.code
 		if exit.err == nil {
 			return code
@@ -139,8 +138,7 @@ func markUsageErrors(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			err := check(cmd, args)
-			var exit *exitError
-			if err == nil || errors.As(err, &exit) {
+			if _, ok := errors.AsType[*exitError](err); err == nil || ok {
 				return err
 			}
 			return hint.Add(&exitError{exitUsage, fmt.Errorf("%s: %w", cmd.CommandPath(), err)}, cmd.CommandPath()+" --help")

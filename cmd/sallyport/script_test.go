@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 		stop()
-		os.Exit(code) //nolint:forbidigo // this is the command's main
+		os.Exit(code)
 	}})
 }
 
