@@ -1,0 +1,63 @@
+package builtin
+
+import "github.com/sallyport-mcp/sallyport/plugin"
+
+// isText reports whether the string at a path of a hook's payload is text that
+// people and models read, and not what the protocol needs as it is: names,
+// types, URIs, encoded bytes, annotations. Arguments are text at any depth, and
+// so is what a tool returns when it is not in MCP's shape. Unknown members are
+// text: a guardrail must not be got around by a content type that is new.
+func isText(hook plugin.Hook, at plugin.Path) bool {
+	if len(at) < 2 {
+		return hook == plugin.ToolPostInvoke && len(at) == 1 && at[0].Is("result")
+	}
+	switch hook {
+	case plugin.PromptPreFetch, plugin.ToolPreInvoke:
+		return at[0].Is("args")
+	case plugin.PromptPostFetch:
+		return at[0].Is("result") && isPromptText(at[1:])
+	case plugin.ToolPostInvoke:
+		return at[0].Is("result") && isResultText(at[1:])
+	default:
+		return false
+	}
+}
+
+// isPromptText: result is {"messages": [{"role", "content"}], "description"}.
+func isPromptText(at plugin.Path) bool {
+	return len(at) >= 3 && at[0].Is("messages") && at[2].Is("content") && isContentText(at[3:])
+}
+
+// isResultText: result is {"content": […], "structuredContent", …} or anything.
+func isResultText(at plugin.Path) bool {
+	switch step := at[0]; {
+	case step.Is("content"):
+		return isContentText(at[1:])
+	case step.Is("_meta"), step.Is("resultType"), step.Is("requestState"), step.Is("inputRequests"):
+		return false
+	default:
+		return true
+	}
+}
+
+// isContentText: a content is a block, a list of blocks, or bare text.
+func isContentText(at plugin.Path) bool {
+	for len(at) > 0 && at[0].Index >= 0 {
+		at = at[1:]
+	}
+	if len(at) == 0 {
+		return true
+	}
+	if at[0].Is("resource") && len(at) > 1 { // an embedded resource
+		at = at[1:]
+	}
+	return !opaque[at[0].Key]
+}
+
+// opaque are the members of a content block or a resource that are not text.
+// Servers of the reference write some of them its own way.
+var opaque = map[string]bool{
+	"type": true, "role": true, "name": true, "id": true, "uri": true,
+	"mimeType": true, "mime_type": true, "data": true, "blob": true,
+	"annotations": true, "icons": true, "_meta": true, "meta": true,
+}

@@ -1,0 +1,254 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// maxDepth bounds the recursion of the scanner, as encoding/json bounds its own.
+const maxDepth = 10000
+
+// scanner walks one JSON text and checks it on the way, without building
+// anything: who edits a few bytes of a payload must not decode all of it.
+type scanner struct {
+	data []byte
+	pos  int
+	path Path
+
+	// onString is called with the span of each string value, quotes included.
+	onString func(start, end int) error
+
+	// onMember is called with the name and the value's span of each member of
+	// the outermost object.
+	onMember func(name string, start, end int) error
+}
+
+// document scans a whole text: one value and space around it.
+func (s *scanner) document() error {
+	if err := s.value(0); err != nil {
+		return err
+	}
+	if s.space(); s.pos < len(s.data) {
+		return s.fault("text after the value")
+	}
+	return nil
+}
+
+func (s *scanner) fault(what string) error {
+	if s.pos >= len(s.data) {
+		return errors.New("json: unexpected end")
+	}
+	return fmt.Errorf("json: %s at offset %d", what, s.pos)
+}
+
+func (s *scanner) space() {
+	for s.pos < len(s.data) {
+		switch s.data[s.pos] {
+		case ' ', '\t', '\n', '\r':
+			s.pos++
+		default:
+			return
+		}
+	}
+}
+
+// peek skips space and returns the next byte, 0 at the end.
+func (s *scanner) peek() byte {
+	s.space()
+	if s.pos < len(s.data) {
+		return s.data[s.pos]
+	}
+	return 0
+}
+
+func (s *scanner) value(depth int) error {
+	if depth > maxDepth {
+		return s.fault("too deep")
+	}
+	switch s.peek() {
+	case '{':
+		return s.object(depth)
+	case '[':
+		return s.array(depth)
+	case '"':
+		start := s.pos
+		if err := s.str(); err != nil || s.onString == nil {
+			return err
+		}
+		return s.onString(start, s.pos)
+	case 't':
+		return s.word("true")
+	case 'f':
+		return s.word("false")
+	case 'n':
+		return s.word("null")
+	default:
+		return s.number()
+	}
+}
+
+func (s *scanner) object(depth int) error {
+	s.pos++
+	if s.peek() == '}' {
+		s.pos++
+		return nil
+	}
+	for {
+		if s.peek() != '"' {
+			return s.fault("no member name")
+		}
+		start := s.pos
+		if err := s.str(); err != nil {
+			return err
+		}
+		name := unquote(s.data[start:s.pos])
+		if s.peek() != ':' {
+			return s.fault("no colon")
+		}
+		s.pos++
+		s.space()
+		start = s.pos
+		s.path = append(s.path, Step{Key: name, Index: -1})
+		if err := s.value(depth + 1); err != nil {
+			return err
+		}
+		s.path = s.path[:len(s.path)-1]
+		if depth == 0 && s.onMember != nil {
+			if err := s.onMember(name, start, s.pos); err != nil {
+				return err
+			}
+		}
+		switch s.peek() {
+		case ',':
+			s.pos++
+		case '}':
+			s.pos++
+			return nil
+		default:
+			return s.fault("no comma or brace after a member")
+		}
+	}
+}
+
+func (s *scanner) array(depth int) error {
+	s.pos++
+	if s.peek() == ']' {
+		s.pos++
+		return nil
+	}
+	for i := 0; ; i++ {
+		s.path = append(s.path, Step{Index: i})
+		if err := s.value(depth + 1); err != nil {
+			return err
+		}
+		s.path = s.path[:len(s.path)-1]
+		switch s.peek() {
+		case ',':
+			s.pos++
+		case ']':
+			s.pos++
+			return nil
+		default:
+			return s.fault("no comma or bracket after an element")
+		}
+	}
+}
+
+// str scans a string, from one quote to past the other.
+func (s *scanner) str() error {
+	start := s.pos
+	ascii := true
+	for s.pos++; s.pos < len(s.data); s.pos++ {
+		switch c := s.data[s.pos]; {
+		case c == '"':
+			s.pos++
+			if !ascii && !utf8.Valid(s.data[start:s.pos]) {
+				s.pos = start
+				return s.fault("invalid UTF-8 in the string")
+			}
+			return nil
+		case c == '\\':
+			if err := s.escape(); err != nil {
+				return err
+			}
+		case c < ' ':
+			return s.fault("control character in a string")
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	return s.fault("")
+}
+
+// escape scans a backslash and what follows, up to its last byte.
+func (s *scanner) escape() error {
+	s.pos++
+	if s.pos >= len(s.data) {
+		return s.fault("")
+	}
+	switch s.data[s.pos] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return nil
+	case 'u':
+		for range 4 {
+			s.pos++
+			if s.pos >= len(s.data) || !isHex(s.data[s.pos]) {
+				return s.fault("bad escape")
+			}
+		}
+		return nil
+	default:
+		return s.fault("bad escape")
+	}
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func (s *scanner) word(want string) error {
+	for i := range len(want) {
+		if s.pos >= len(s.data) || s.data[s.pos] != want[i] {
+			return s.fault("no value")
+		}
+		s.pos++
+	}
+	return nil
+}
+
+func (s *scanner) number() error {
+	if s.pos < len(s.data) && s.data[s.pos] == '-' {
+		s.pos++
+	}
+	if s.pos < len(s.data) && s.data[s.pos] == '0' {
+		s.pos++
+	} else if err := s.digits(); err != nil {
+		return err
+	}
+	if s.pos < len(s.data) && s.data[s.pos] == '.' {
+		s.pos++
+		if err := s.digits(); err != nil {
+			return err
+		}
+	}
+	if s.pos < len(s.data) && s.data[s.pos]|0x20 == 'e' {
+		s.pos++
+		if s.pos < len(s.data) && (s.data[s.pos] == '+' || s.data[s.pos] == '-') {
+			s.pos++
+		}
+		return s.digits()
+	}
+	return nil
+}
+
+func (s *scanner) digits() error {
+	start := s.pos
+	for s.pos < len(s.data) && '0' <= s.data[s.pos] && s.data[s.pos] <= '9' {
+		s.pos++
+	}
+	if s.pos == start {
+		return s.fault("no value")
+	}
+	return nil
+}
