@@ -1,0 +1,114 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func readEvents(r io.Reader, limit int64) (got []string, err error) {
+	events := NewEvents(r, limit)
+	for {
+		e, err := events.Next()
+		if err != nil {
+			return got, err
+		}
+		got = append(got, e.Type+"|"+e.ID+"|"+string(e.Data))
+	}
+}
+
+func TestEvents(t *testing.T) {
+	for name, c := range map[string]struct {
+		stream string
+		want   []string
+		err    error
+	}{
+		"one":                    {"data: {}\n\n", []string{"message||{}"}, io.EOF},
+		"typed":                  {"event: endpoint\ndata: /x\n\n", []string{"endpoint||/x"}, io.EOF},
+		"no space":               {"data:{}\n\n", []string{"message||{}"}, io.EOF},
+		"two spaces":             {"data:  x\n\n", []string{"message|| x"}, io.EOF},
+		"lines joined":           {"data: a\ndata: b\ndata\n\n", []string{"message||a\nb\n"}, io.EOF},
+		"CRLF":                   {"event: e\r\ndata: a\r\n\r\ndata: b\r\n\r\n", []string{"e||a", "message||b"}, io.EOF},
+		"CR":                     {"data: a\r\rdata: b\r\r", []string{"message||a", "message||b"}, io.EOF},
+		"byte order mark":        {"\ufeffdata: a\n\n", []string{"message||a"}, io.EOF},
+		"comments":               {":\n\n: ping\n\ndata: a\n:x\n\n", []string{"message||a"}, io.EOF},
+		"id stays":               {"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n", []string{"message|1|a", "message|1|b", "message||c"}, io.EOF},
+		"type without data":      {"event: x\n\ndata: a\n\n", []string{"message||a"}, io.EOF},
+		"empty data":             {"data\n\n", []string{"message||"}, io.EOF},
+		"unknown fields":         {"retry: 10\nfoo: bar\ndata: a\n\n", []string{"message||a"}, io.EOF},
+		"cut off in a line":      {"data: a\n\ndata: b", []string{"message||a"}, io.ErrUnexpectedEOF},
+		"cut off after the line": {"data: b\n", nil, io.ErrUnexpectedEOF},
+		"nothing":                {"", nil, io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, r := range []io.Reader{strings.NewReader(c.stream), iotest.OneByteReader(strings.NewReader(c.stream))} {
+				got, err := readEvents(r, 100)
+				if !errors.Is(err, c.err) {
+					t.Errorf("error %v, want %v", err, c.err)
+				}
+				if diff := cmp.Diff(c.want, got); diff != "" {
+					t.Error(diff)
+				}
+			}
+		})
+	}
+}
+
+func TestEventsHaveALimit(t *testing.T) {
+	for name, stream := range map[string]string{
+		"one line":       "data: " + strings.Repeat("x", 1000),
+		"many lines":     strings.Repeat("data: x\n", 1000),
+		"comments":       strings.Repeat(":\n", 1000),
+		"a name":         strings.Repeat("x", 1000),
+		"an unsaid type": strings.Repeat("event: x\n", 1000),
+	} {
+		var large *TooLargeError
+		if _, err := readEvents(strings.NewReader(stream), 100); !errors.As(err, &large) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if got, err := readEvents(strings.NewReader(strings.Repeat("data: x\n\n:\n\n", 1000)), 100); len(got) != 1000 || !errors.Is(err, io.EOF) {
+		t.Errorf("%d events, error %v: the limit is on one event, not on the stream", len(got), err)
+	}
+}
+
+func TestAppendEventIsReadBack(t *testing.T) {
+	stream := AppendEvent(nil, "message", []byte("{\r\n\"a\":\n1}"))
+	if want := "event: message\ndata: {\"a\":1}\n\n"; string(stream) != want {
+		t.Fatalf("event %q, want %q", stream, want)
+	}
+	got, _ := readEvents(strings.NewReader(string(AppendComment(stream))), 100)
+	if diff := cmp.Diff([]string{`message||{"a":1}`}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLines(t *testing.T) {
+	long := strings.Repeat("x", 10000)
+	lines := NewLines(strings.NewReader("a\r\n\n  \n"+long+"\nb\n"+long[:9000]), 9999)
+	for i, want := range []string{"a", "", "b", long[:9000]} {
+		line, err := lines.Next()
+		var large *TooLargeError
+		switch {
+		case i == 1:
+			if !errors.As(err, &large) || large.Size != 10000 {
+				t.Errorf("error %v, want one about 10000 bytes", err)
+			}
+		case err != nil || string(line) != want:
+			t.Errorf("line %d is %d bytes, error %v", i, len(line), err)
+		}
+	}
+	if _, err := lines.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("error %v, want io.EOF", err)
+	}
+}
+
+func TestAppendLine(t *testing.T) {
+	if got := string(AppendLine([]byte("x"), []byte("{\"a\":\r\n1,\n\"b\":\"\\n\"}\n"))); got != "x{\"a\":1,\"b\":\"\\n\"}\n" {
+		t.Errorf("line %q", got)
+	}
+}
