@@ -32,16 +32,13 @@ func write(t *testing.T, text string) string {
 func lines(p Problems) string {
 	var out []string
 	for _, one := range p {
-		line := one.Error() + "\n"
-		if one.Warning {
-			line = "warning: " + line
-		}
+		line := one.Error()
 		if one.Hint != "" {
-			line += "  hint: " + one.Hint + "\n"
+			line += " [" + one.Hint + "]"
 		}
 		out = append(out, line)
 	}
-	return strings.Join(out, "")
+	return strings.Join(out, "\n")
 }
 
 func TestShippedFilesLoad(t *testing.T) {

@@ -53,11 +53,8 @@ func (d *decoder) merge(n *yaml.Node, path string, out *[]entry, index map[strin
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if depth > maxDepth {
+	if d.nodes++; depth > maxDepth || d.nodes > maxNodes {
 		d.add(d.pos(at), "merge keys (<<) nested too deeply, or inside their own anchor", "")
-		return
-	}
-	if !d.count(at) {
 		return
 	}
 	switch n.Kind {
