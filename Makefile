@@ -54,9 +54,14 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 clean: ## remove what was built; never touches certs/
 	rm -rf bin .tools
 
-# The guide's targets. Values reach the command as environment variables
-# (MCP_CERT_DAYS, MCP_CA_DAYS, MCP_PLUGIN_CONFIG, MCP_CERT_SANS): never pasted
-# into the shell, and without defaults of their own.
+# The guide's targets. Values reach the command as environment variables, as
+# they are: $(value) keeps make from expanding them, and no shell ever sees
+# them. An empty one counts as unset; defaults are the command's.
+override MCP_CERT_DAYS := $(value MCP_CERT_DAYS)
+override MCP_CA_DAYS := $(value MCP_CA_DAYS)
+override MCP_PLUGIN_CONFIG := $(value MCP_PLUGIN_CONFIG)
+override MCP_CERT_SANS := $(value MCP_CERT_SANS)
+override PLUGIN_NAME := $(value PLUGIN_NAME)
 export MCP_CERT_DAYS MCP_CA_DAYS MCP_PLUGIN_CONFIG MCP_CERT_SANS PLUGIN_NAME
 
 certs-mcp-all: build ## make CA, gateway and plugin certificates

@@ -34,6 +34,7 @@ Nothing is ever overwritten: renew replaces what is due.`,
 	}
 	cmd.AddCommand(
 		newCertsAll(a), newCertsCA(a), newCertsGateway(a), newCertsPlugin(a),
+		newCertsCheck(a), newCertsRenew(a), newCertsInspect(a),
 	)
 	return cmd
 }
@@ -85,6 +86,25 @@ func (f *certsFlags) addSANs(cmd *cobra.Command) {
 
 func (f *certsFlags) addPassword(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.passwordFile, "password-file", "", "file with the password of private keys (else SALLYPORT_KEY_PASSWORD)")
+}
+
+// addReading adds what is common to the commands that only look.
+func (f *certsFlags) addReading(cmd *cobra.Command) {
+	f.addPassword(cmd)
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	f.addWithin(cmd)
+}
+
+func (f *certsFlags) addWithin(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.within, "within", 0, "days before its end at which a certificate is due (default: a third of its lifetime)")
+}
+
+// checkWithin refuses a --within that means nothing.
+func (f *certsFlags) checkWithin(cmd *cobra.Command) error {
+	if cmd.Flags().Changed("within") && (f.within < 1 || f.within > pki.MaxDays) {
+		return usageError("--within: %d days: at least 1, at most %d", f.within, pki.MaxDays)
+	}
+	return nil
 }
 
 func keyTypes() string {
@@ -209,7 +229,7 @@ func (a *app) failed(err error, doing string) error {
 	}
 	var walk func(error)
 	walk = func(err error) {
-		if list, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // walks the tree by hand
+		if list, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, one := range list.Unwrap() {
 				walk(one)
 			}

@@ -40,7 +40,7 @@ func (p *certsPrinter) print(e pki.Event) {
 	case pki.Renewed:
 		fmt.Fprintf(p.app.stdout, "renewed  %s: %s\n", e.Path, e.Text)
 	case pki.NeededBy:
-		fmt.Fprintf(p.app.stdout, "needed   %s\n", e.Text)
+		fmt.Fprintf(p.app.stdout, "read by  %s\n", e.Text)
 	case pki.Warning:
 		fmt.Fprintf(p.app.stderr, "sallyport: warning: %s\n", e.Text)
 	default:
