@@ -1,39 +1,111 @@
-// Package pyre is Python's re on Python's str, as far as search and replace
-// need it.
+// Package pyre is Python's re on Python's str: its syntax, its Unicode classes
+// and its rules for replacing. Plugin files are written for ContextForge, so
+// their patterns mean what Python says they mean.
+//
+// A pattern is parsed by this package and written anew for an engine, so that
+// nothing depends on what two syntaxes have in common by chance. The standard
+// library's engine, linear in the text, gets all that it can express; what it
+// cannot (look-around, back-references, atomic groups, conditionals, patterns
+// that match the empty string) goes to regexp2, which backtracks, under a time
+// limit. Two things are the same in both engines for most texts only: `\b` is
+// that of RE2 while the text is ASCII, and `$` is its `\z` while the text does
+// not end in a newline. Such a pattern is kept for both engines, and each text
+// takes the fast one when it may.
+//
+// Known differences from Python: \N{…} and surrogates in a pattern are refused,
+// so is a condition on a group that does not end before it; \B matches in the
+// empty string, as since Python 3.14; a possessive group is the atomic group that
+// the documentation says it is; and a back-reference under the i flag compares
+// by Unicode's simple folding.
 package pyre
 
 import (
-	"context"
+	"fmt"
 	"regexp"
 	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dlclark/regexp2/v2"
 )
 
-// Regexp is a compiled pattern, safe for concurrent use.
-type Regexp struct{ re *regexp.Regexp }
+const (
+	// searchLimit bounds the search for one match by backtracking; the engine's
+	// clock lets it run up to 0.2 s longer.
+	searchLimit = time.Second
 
-// Compile reads a pattern in Python's syntax.
+	// stackLimit bounds the memory of such a search, in slots of 8 bytes.
+	stackLimit = 1 << 20
+)
+
+// Regexp is a compiled pattern. It is safe for concurrent use.
+type Regexp struct {
+	groups   int            // without group 0
+	names    map[string]int // of groups
+	nullable bool           // can match the empty string
+
+	fast   *regexp.Regexp // nil when only backtracking will do
+	limits limits         // of fast
+
+	slow    *regexp2.Regexp // nil when fast has no limits
+	advance *regexp2.Regexp // slow, but never empty where the search starts; nil unless nullable
+}
+
+// Compile reads a pattern in Python's syntax. The error says in Python's words
+// what is wrong, and at which character, counted from 0.
 func Compile(pattern string) (*Regexp, error) {
-	re, err := regexp.Compile(pattern)
+	p, tree, err := parse(pattern)
 	if err != nil {
 		return nil, err
 	}
-	return &Regexp{re}, nil
+	shortest, _ := tree.width(map[int][2]int{})
+	re := &Regexp{groups: p.groups, names: p.names, nullable: shortest == 0}
+	if !re.nullable {
+		text, limits := emit(tree, true)
+		if !limits.impossible {
+			re.limits = limits
+			// An error means that it would need too much memory there.
+			if re.fast, err = regexp.Compile(text); err != nil {
+				re.fast = nil
+			} else if !limits.ascii && !limits.noNewline {
+				return re, nil
+			}
+		}
+	}
+	text, _ := emit(tree, false)
+	if re.slow, err = compileSlow(text); err != nil {
+		return nil, err
+	}
+	if re.nullable {
+		// \G is where the search started: a match that ends there is empty.
+		if re.advance, err = compileSlow("(?:" + text + `)(?!\G)`); err != nil {
+			return nil, err
+		}
+	}
+	return re, nil
 }
 
-// Sub replaces what a pattern matches. It is safe for concurrent use.
-type Sub struct {
-	re       *regexp.Regexp
-	template string
+func compileSlow(text string) (*regexp2.Regexp, error) {
+	re, err := regexp2.Compile(text, regexp2.RE2, regexp2.OptionMaxBacktrackingStackSize(stackLimit))
+	if err != nil {
+		return nil, fmt.Errorf("pattern not supported: %w", err)
+	}
+	re.MatchTimeout = searchLimit
+	return re, nil
 }
 
-var reference = regexp.MustCompile(`\\(\d+)|\\g<(\w+)>`)
-
-// NewSub reads a replacement in Python's syntax.
-func (r *Regexp) NewSub(replacement string) (*Sub, error) {
-	return &Sub{r.re, reference.ReplaceAllString(strings.ReplaceAll(replacement, "$", "$$"), "$${$1$2}")}, nil
+// fits reports whether the fast engine may search text.
+func (re *Regexp) fits(text string) bool {
+	return re.fast != nil &&
+		!(re.limits.noNewline && strings.HasSuffix(text, "\n")) &&
+		!(re.limits.ascii && !isASCII(text))
 }
 
-// Replace replaces each match in s.
-func (s *Sub) Replace(_ context.Context, text string) (string, error) {
-	return s.re.ReplaceAllString(text, s.template), nil
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -1,0 +1,126 @@
+package pyre
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dlclark/regexp2/v2"
+)
+
+// ErrLimit is a search that took more time or memory than it may. Nothing is
+// known about the text then: neither that it matches nor that it does not.
+var ErrLimit = errors.New("the pattern takes too long on this text")
+
+// Sub replaces what a pattern matches, as re.sub does. It is safe for
+// concurrent use.
+type Sub struct {
+	re       *Regexp
+	template []piece
+}
+
+// Replace replaces each match in text; where there is none, it returns text.
+// Lone surrogates, in the three bytes that package plugin gives them, count as
+// one character that is neither letter nor space, and are kept. The error is
+// [ErrLimit] or ctx's, which is looked at before each backtracking search.
+func (s *Sub) Replace(ctx context.Context, text string) (string, error) {
+	var b strings.Builder
+	copied := 0
+	err := s.re.search(ctx, standIn(text), func(loc []int) {
+		b.WriteString(text[copied:loc[0]])
+		copied = loc[1]
+		for _, piece := range s.template {
+			if piece.text != "" {
+				b.WriteString(piece.text)
+			} else if from, to := loc[2*piece.group], loc[2*piece.group+1]; from >= 0 {
+				b.WriteString(text[from:to])
+			}
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	if b.Len() == 0 && copied == 0 {
+		return text, nil
+	}
+	b.WriteString(text[copied:])
+	return b.String(), nil
+}
+
+// standIn gives a text of the same offsets whose lone surrogates are U+FFFD: in
+// both they take three bytes, and the engines see one character.
+func standIn(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	b := []byte(text)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == 0xed && b[i+1]&0xe0 == 0xa0 {
+			copy(b[i:], string(utf8.RuneError))
+		}
+	}
+	return string(b)
+}
+
+// search calls found with each match in order. loc holds the byte offsets of
+// group 0, 1, … as pairs, -1 for a group that took no part; it is reused.
+func (re *Regexp) search(ctx context.Context, text string, found func(loc []int)) error {
+	if re.fits(text) {
+		for _, loc := range re.fast.FindAllStringSubmatchIndex(text, -1) {
+			found(loc)
+		}
+		return nil
+	}
+	runes := []rune(text)
+	offsets := byteOffsets(text, len(runes))
+	loc := make([]int, 2*(re.groups+1))
+	pos, engine := 0, re.slow
+	for matched := true; matched; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		matched = false
+		err := engine.FindRunesMatches(runes, pos, func(v regexp2.MatchView) bool {
+			matched = true
+			pos = fill(loc, v, offsets)
+			found(loc)
+			return false
+		})
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrLimit, err)
+		}
+		// As in Python, an empty match may be followed by another one at the
+		// same place, which must then take something.
+		engine = re.slow
+		if loc[0] == loc[1] {
+			engine = re.advance
+		}
+	}
+	return nil
+}
+
+// fill puts the offsets of v's groups into loc and returns the match's end in
+// characters.
+func fill(loc []int, v regexp2.MatchView, offsets []int) (end int) {
+	for group := range len(loc) / 2 {
+		from, length, ok := v.GroupRange(group)
+		if !ok {
+			loc[2*group], loc[2*group+1] = -1, -1
+			continue
+		}
+		loc[2*group], loc[2*group+1] = offsets[from], offsets[from+length]
+	}
+	from, length, _ := v.GroupRange(0)
+	return from + length
+}
+
+// byteOffsets gives the offset of each character and of the end.
+func byteOffsets(text string, runes int) []int {
+	offsets := make([]int, 0, runes+1)
+	for i := range text {
+		offsets = append(offsets, i)
+	}
+	return append(offsets, len(text))
+}
