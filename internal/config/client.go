@@ -39,7 +39,7 @@ func (l *loader) client() *Client {
 
 // mcp reads how an entry is reached.
 func (l *loader) mcp(p *Plugin, v *value, path string, requireTLS Value[bool]) *MCP {
-	m := &MCP{Proto: l.proto(p, v, path), Env: textMap(v.get("env")), Cmd: v.texts("cmd")}
+	m := &MCP{Proto: l.proto(v), Env: textMap(v.get("env")), Cmd: v.texts("cmd")}
 	key := func(name string) origin { return origin{file: v.get(name), key: path + "." + name} }
 	m.URL = l.text(key("url"), textShape, "")
 	m.UDS = l.text(key("uds"), pathShape, "")
@@ -99,7 +99,7 @@ func (l *loader) mcp(p *Plugin, v *value, path string, requireTLS Value[bool]) *
 }
 
 // proto reads the transport; without it, what the other keys mean.
-func (l *loader) proto(p *Plugin, v *value, path string) string {
+func (l *loader) proto(v *value) string {
 	proto := v.get("proto")
 	switch {
 	case proto != nil && proto.ok && proto.text == Stdio:
@@ -114,7 +114,7 @@ func (l *loader) proto(p *Plugin, v *value, path string) string {
 
 // url checks a plugin's URL.
 func (l *loader) url(p *Plugin, v Value[string], o origin) *url.URL {
-	name := fmt.Sprintf("%s (%s)", o.name(v.Source), v.Source)
+	name := o.name(v.Source)
 	place := l.place(v.Source)
 	u, err := url.Parse(v.V)
 	switch {
@@ -147,7 +147,7 @@ func goodPort(s string) bool {
 func (l *loader) plain(p *Plugin, m *MCP, tls *value, path string, requireTLS Value[bool]) {
 	place := l.place(m.URL.Source)
 	if requireTLS.V {
-		l.complain(p, place, fmt.Sprintf("%s.url is plain http, and %s (%s) refuses that", path, origin{flag: "require-tls", env: envRequireTLS}.name(requireTLS.Source), requireTLS.Source), "use an https URL")
+		l.complain(p, place, fmt.Sprintf("%s.url is plain http, and %s refuses that", path, origin{}.name(requireTLS.Source)), "use an https URL")
 		return
 	}
 	const hint = "use an https URL, or say tls: none in the entry's mcp: for plain http"
@@ -184,8 +184,8 @@ func (l *loader) clientTLS(p *Plugin, block *value, path string, urlAt Position)
 		if place.Line == 0 {
 			place = t.Verify.Source
 		}
-		l.complain(p, l.place(place), fmt.Sprintf("%s is false (%s) and %s is true (%s): without verification no host name is checked",
-			verify.name(t.Verify.Source), t.Verify.Source, check.name(t.CheckHostname.Source), t.CheckHostname.Source),
+		l.complain(p, l.place(place), fmt.Sprintf("%s is false and %s is true: without verification no host name is checked",
+			verify.name(t.Verify.Source), check.name(t.CheckHostname.Source)),
 			"set verify to true, or check_hostname to false as well")
 	case !t.Verify.V:
 		t.CheckHostname.V = false // what it comes to
@@ -244,7 +244,7 @@ func (l *loader) plainURL(p *Plugin) {
 	}
 	switch {
 	case required.V:
-		l.complain(p, Position{}, fmt.Sprintf("--url is plain http, and %s (%s) refuses that", origin{flag: "require-tls", env: envRequireTLS}.name(required.Source), required.Source), "use an https URL")
+		l.complain(p, Position{}, fmt.Sprintf("--url is plain http, and %s refuses that", origin{}.name(required.Source)), "use an https URL")
 	case set != "":
 		l.complain(p, Position{}, fmt.Sprintf("--url is plain http, and TLS is asked for by %s: nothing would be encrypted", set), "use an https URL, or unset those")
 	}

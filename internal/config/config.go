@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -194,13 +195,8 @@ func (p *Plugin) Enabled() bool { return p.Mode != Disabled }
 // FindKind returns the kind that name names, directly or as an alias.
 func FindKind(kinds []plugin.Kind, name string) (plugin.Kind, bool) {
 	for _, k := range kinds {
-		if k.Name == name {
+		if k.Name == name || slices.Contains(k.Aliases, name) {
 			return k, true
-		}
-		for _, alias := range k.Aliases {
-			if alias == name {
-				return k, true
-			}
 		}
 	}
 	return plugin.Kind{}, false
@@ -272,8 +268,7 @@ func (o Options) flag(name string) (string, bool) {
 // pathless drops the operation and path of a file error, for messages that name
 // the path themselves.
 func pathless(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
 	}
 	return err

@@ -32,13 +32,16 @@ func write(t *testing.T, text string) string {
 func lines(p Problems) string {
 	var out []string
 	for _, one := range p {
-		line := one.Error()
+		line := one.Error() + "\n"
+		if one.Warning {
+			line = "warning: " + line
+		}
 		if one.Hint != "" {
-			line += " [" + one.Hint + "]"
+			line += "  hint: " + one.Hint + "\n"
 		}
 		out = append(out, line)
 	}
-	return strings.Join(out, "\n")
+	return strings.Join(out, "")
 }
 
 func TestShippedFilesLoad(t *testing.T) {

@@ -118,8 +118,7 @@ func (d *decoder) follow(n *yaml.Node) (*yaml.Node, bool) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.nodes++; d.nodes > maxNodes {
-		d.add(Position{File: d.file}, fmt.Sprintf("the file has over %d values, aliases counted in full", maxNodes), "")
+	if !d.count(at) {
 		return n, false
 	}
 	if d.depth >= maxDepth {
@@ -130,10 +129,21 @@ func (d *decoder) follow(n *yaml.Node) (*yaml.Node, bool) {
 	return n, true
 }
 
-func (d *decoder) fault(v *value, message string) {
+// count bounds how many values a file may come to.
+func (d *decoder) count(n *yaml.Node) bool {
+	d.nodes++
+	if d.nodes == maxNodes+1 {
+		d.add(d.pos(n), fmt.Sprintf("the file comes to over %d values, aliases counted in full", maxNodes), "")
+	}
+	return d.nodes <= maxNodes
+}
+
+func (d *decoder) fault(v *value, message string) { d.faultHint(v, message, "") }
+
+func (d *decoder) faultHint(v *value, message, hint string) {
 	v.ok = false
 	if !d.namesOnly {
-		d.add(v.pos, message, "")
+		d.add(v.pos, message, hint)
 	}
 }
 
@@ -202,7 +212,7 @@ func (d *decoder) object(v *value, s *shape, path string) {
 		name := join(path, e.key)
 		if isNull(e.value) {
 			if f.notNull {
-				d.add(d.pos(e.value), name+" is null", "remove the key, or give it a value")
+				d.add(d.pos(e.value), name+" is null", "write a list: each entry starts with \"- name:\"; [] is none")
 			}
 			continue
 		}
@@ -272,9 +282,14 @@ func (d *decoder) leaf(v *value, s *shape, path string) {
 		d.fault(v, fmt.Sprintf("%s: the tag %s is not supported", path, v.node.Tag))
 		return
 	}
-	problem := s.read(v)
-	if problem != "" {
-		d.fault(v, fmt.Sprintf("%s: %s, got %s", path, problem, sc.quoted()))
+	if problem := s.read(v); problem != "" {
+		hint := ""
+		if near := nearest(v.text, s.words); near != "" && !sc.template {
+			hint = "did you mean " + near + "?"
+		} else if s == protoShape && strings.EqualFold(v.text, "sse") {
+			hint = "the SSE transport of 2024 is not spoken: the plugin server has to offer Streamable HTTP"
+		}
+		d.faultHint(v, fmt.Sprintf("%s: %s, got %s", path, problem, sc.quoted()), hint)
 	}
 }
 
@@ -312,6 +327,7 @@ func (s *shape) read(v *value) string {
 			}
 		}
 		return "expected " + s.describe()
+	default: // any text will do
 	}
 	return ""
 }
@@ -339,8 +355,9 @@ func (s *shape) describe() string {
 		return "a list"
 	case formMap, formObject:
 		return "an object"
+	default:
+		return "a text"
 	}
-	return "a text"
 }
 
 // quoted is the scalar for messages: as written, never a template's value.

@@ -24,7 +24,7 @@ const (
 // document is one parsed file and the problems found in it so far.
 type document struct {
 	file     string
-	root     *yaml.Node // nil when the file could not be parsed
+	top      *yaml.Node // nil when the file could not be parsed
 	tmpl     *templates
 	env      func(string) (string, bool) // nil leaves templates as they stand
 	found    Problems
@@ -35,7 +35,7 @@ type document struct {
 }
 
 // readDocument reads and parses the file at path. Problems are in the
-// document; its root is nil when there is nothing to go on with.
+// document; its top is nil when there is nothing to go on with.
 func readDocument(path string, env func(string) (string, bool)) *document {
 	d := newDocument(path, env)
 	data, err := readFile(path)
@@ -100,7 +100,7 @@ func (d *document) parse(data []byte) {
 		return
 	}
 	if len(first.Content) == 1 {
-		d.root = first.Content[0]
+		d.top = first.Content[0]
 	}
 }
 

@@ -53,8 +53,11 @@ func (d *decoder) merge(n *yaml.Node, path string, out *[]entry, index map[strin
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.nodes++; depth > maxDepth || d.nodes > maxNodes {
+	if depth > maxDepth {
 		d.add(d.pos(at), "merge keys (<<) nested too deeply, or inside their own anchor", "")
+		return
+	}
+	if !d.count(at) {
 		return
 	}
 	switch n.Kind {

@@ -223,6 +223,7 @@ func (p *Plugin) At(path string) Position {
 			next, path = stepKey(n, strings.TrimPrefix(path, "."), 0)
 		case yaml.SequenceNode:
 			next, path = stepIndex(n, path)
+		default: // the path leads further than the file
 		}
 		if next == nil {
 			return at
@@ -273,6 +274,7 @@ func stepMerged(n *yaml.Node, path string, depth int) (*yaml.Node, string) {
 				return found, rest
 			}
 		}
+	default: // has been refused
 	}
 	return nil, path
 }

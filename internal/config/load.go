@@ -29,10 +29,10 @@ func loadNames(path string) *loader {
 
 func (d *decoder) loader(o Options) *loader {
 	l := &loader{decoder: d, o: o}
-	if d.document.root == nil {
+	if d.top == nil {
 		return l
 	}
-	l.root = d.decode(d.document.root, fileShape, "")
+	l.root = d.decode(d.top, fileShape, "")
 	l.names()
 	return l
 }
@@ -118,7 +118,7 @@ func (l *loader) plugin(as role, settings Settings, e *value, path string) Plugi
 		}
 	}
 	l.hooks(as, &p, e, path)
-	l.kind(as, &p, e, path)
+	l.kind(&p, e, path)
 	return p
 }
 
@@ -135,7 +135,7 @@ func (l *loader) complain(p *Plugin, at Position, message, hint string) {
 }
 
 // kind checks kind:, and that the keys beside it fit.
-func (l *loader) kind(as role, p *Plugin, e *value, path string) {
+func (l *loader) kind(p *Plugin, e *value, path string) {
 	kind, config, mcp := e.get("kind"), e.get("config"), e.get("mcp")
 	if kind == nil || !kind.ok || kind.text == "" {
 		return

@@ -31,15 +31,16 @@ func (l *loader) outside(o origin) (string, Source, bool) {
 	return "", Source{}, false
 }
 
-// name is how messages call a setting that came from src.
+// name is how messages call a setting that came from src. Where it stands in
+// the file, the message's position says.
 func (o origin) name(src Source) string {
 	switch {
 	case src.Flag != "":
 		return "--" + src.Flag
 	case src.Env != "":
-		return src.Env
-	case src.File == "" && o.key == "":
-		return "--" + o.flag
+		return "env " + src.Env
+	case src.File == "" && o.key != "":
+		return o.key + " (default)"
 	}
 	return o.key
 }
@@ -113,10 +114,10 @@ func (l *loader) pair(cert, key origin) (c, k Value[string]) {
 	same := "certificate and key come from one source, flag, environment or file"
 	switch {
 	case c.V != "" && k.V == "":
-		l.fail(c.Source, fmt.Sprintf("%s (%s) names a certificate and there is no key beside it: %s is not set", cert.name(c.Source), c.Source, key.sibling(c.Source)),
+		l.fail(c.Source, fmt.Sprintf("%s names a certificate and there is no key beside it: %s is not set", cert.name(c.Source), key.sibling(c.Source)),
 			fmt.Sprintf("set %s too: %s", key.sibling(c.Source), same))
 	case k.V != "" && c.V == "":
-		l.fail(k.Source, fmt.Sprintf("%s (%s) names a key and there is no certificate beside it: %s is not set", key.name(k.Source), k.Source, cert.sibling(k.Source)),
+		l.fail(k.Source, fmt.Sprintf("%s names a key and there is no certificate beside it: %s is not set", key.name(k.Source), cert.sibling(k.Source)),
 			fmt.Sprintf("set %s too: %s", cert.sibling(k.Source), same))
 	}
 	return c, k

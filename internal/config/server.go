@@ -2,7 +2,7 @@ package config
 
 import (
 	"fmt"
-	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -63,8 +63,8 @@ func (l *loader) anyPlugin(s *Server) {
 // listener merges server_settings, PLUGINS_SERVER_* and the flags.
 func (l *loader) listener(s *Server) {
 	f := l.root.get("server_settings")
-	at := func(key, env, flag string) origin {
-		return origin{flag, env, f.get(key), "server_settings." + key}
+	at := func(key, env string) origin {
+		return origin{env: env, file: f.get(key), key: "server_settings." + key}
 	}
 	s.Transport = l.text(origin{flag: "transport", env: envTransport}, transportShape, "")
 	if s.Transport.V == "streamablehttp" {
@@ -73,18 +73,18 @@ func (l *loader) listener(s *Server) {
 	s.HTTPAsked = f != nil || l.isSet(listenVariables) != ""
 	s.RequireTLS = l.bool(origin{flag: "require-tls", env: envRequireTLS}, false)
 
-	host := at("host", "PLUGINS_SERVER_HOST", "")
+	host := at("host", "PLUGINS_SERVER_HOST")
 	s.Host = l.host(host, "127.0.0.1")
-	s.Port = l.int(at("port", "PLUGINS_SERVER_PORT", ""), portShape, 8000)
-	s.UDS = l.text(at("uds", "PLUGINS_SERVER_UDS", ""), pathShape, "")
+	s.Port = l.int(at("port", "PLUGINS_SERVER_PORT"), portShape, 8000)
+	s.UDS = l.text(at("uds", "PLUGINS_SERVER_UDS"), pathShape, "")
 	l.serverTLS(s, f.get("tls"))
 	l.health(s, f.get("health"))
 	switch {
 	case s.UDS.V != "" && s.TLS != nil:
-		l.fail(s.UDS.Source, fmt.Sprintf("%s (%s): a Unix socket has no TLS, and TLS is on", at("uds", "PLUGINS_SERVER_UDS", "").name(s.UDS.Source), s.UDS.Source),
+		l.fail(s.UDS.Source, fmt.Sprintf("%s: a Unix socket has no TLS, and TLS is on", at("uds", "PLUGINS_SERVER_UDS").name(s.UDS.Source)),
 			"remove uds, or turn TLS off with "+envEnabled+"=false")
 	case s.RequireTLS.V && s.TLS == nil && s.UDS.V == "" && s.Transport.V != "stdio" && (s.HTTPAsked || s.Transport.V == "http"):
-		l.fail(Source{}, fmt.Sprintf("%s (%s) refuses a plain HTTP listener, and TLS is off", origin{flag: "require-tls", env: envRequireTLS}.name(s.RequireTLS.Source), s.RequireTLS.Source),
+		l.fail(Source{}, fmt.Sprintf("%s refuses a plain HTTP listener, and TLS is off", origin{}.name(s.RequireTLS.Source)),
 			"add server_settings.tls, or set "+envEnabled+"=true and "+envSSL+"CERTFILE, _KEYFILE and _CA_CERTS")
 	}
 }
@@ -95,8 +95,9 @@ func (l *loader) host(o origin, def string) Value[string] {
 	if strings.HasPrefix(v.V, "[") && strings.HasSuffix(v.V, "]") {
 		v.V = v.V[1 : len(v.V)-1]
 	}
-	if net.ParseIP(v.V) == nil && strings.ContainsAny(v.V, ":/ []") && !strings.Contains(v.V, "%") {
-		l.fail(v.Source, fmt.Sprintf("%s (%s): %q is no host name or address", o.name(v.Source), v.Source, l.safe(o, v)), "the host stands alone: the port has a setting of its own")
+	_, err := netip.ParseAddr(v.V)
+	if err != nil && strings.ContainsAny(v.V, ":/%[] \t\r\n") && !v.Source.IsDefault() {
+		l.fail(v.Source, fmt.Sprintf("%s: %q is no host name or address", o.name(v.Source), l.safe(o, v)), "the host stands alone: the port has a setting of its own")
 	}
 	return v
 }

@@ -67,6 +67,7 @@ var (
 	certReqsShape = &shape{form: formInt, min: 0, max: 2}
 	priorityShape = &shape{form: formInt, min: -1 << 31, max: 1<<31 - 1}
 	bytesMaxShape = &shape{form: formInt, min: 1, max: 1 << 30}
+	protoShape    = &shape{form: formWord, words: []string{StreamableHTTP, "HTTP", Stdio}, fold: true}
 	profileShape  = &shape{form: formWord, words: []string{"compat", "strict"}}
 )
 
@@ -93,7 +94,7 @@ var clientTLSShape = &shape{form: formOr, words: []string{"none"}, elem: &shape{
 }}}
 
 var mcpShape = &shape{form: formObject, fields: []field{
-	{key: "proto", shape: &shape{form: formWord, words: []string{StreamableHTTP, "HTTP", Stdio}, fold: true}, doc: "the transport; HTTP is another name of STREAMABLEHTTP"},
+	{key: "proto", shape: protoShape, doc: "the transport; HTTP is another name of STREAMABLEHTTP"},
 	{key: "url", shape: textShape, doc: "the plugin server's MCP endpoint, http or https"},
 	{key: "tls", shape: clientTLSShape, doc: "TLS to the plugin server, or none for plain HTTP whatever the environment says"},
 	{key: "cmd", shape: textsShape, doc: "a command and its arguments that serve MCP on stdio"},

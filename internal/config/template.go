@@ -157,8 +157,8 @@ func scanTemplate(text string, pos Position) *template {
 		return &template{pos: pos, source: line[:len(line)-len(p.rest)], expr: e}
 	}
 	end := strings.Index(line, "}}")
-	if end < 0 {
-		return &template{pos: pos, source: line, err: "the template has no }} on its line"}
+	if end < 0 { // what follows may close a quotation: it is left alone
+		return &template{pos: pos, source: line[:strings.Index(line, "env")+len("env")], err: "the template has no }} on its line"}
 	}
 	return &template{pos: pos, source: line[:end+2], err: err}
 }

@@ -26,7 +26,7 @@ func certificates(found []block, mixed bool) ([]*x509.Certificate, error) {
 			if mixed && isKey(b) {
 				continue
 			}
-			return nil, fault(ErrUnsupported, "line %d: a %s in a file for certificates", b.line, b.Type)
+			return nil, fault(ErrUnsupported, "line %d: only certificates are wanted, not %s", b.line, b.Type)
 		}
 		if len(b.Headers) != 0 {
 			return nil, b.at(fault(ErrDamaged, "it has PEM headers"))

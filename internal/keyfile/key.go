@@ -19,7 +19,7 @@ import (
 
 // ParseKey returns the one private key of a PEM file: PKCS#8, also encrypted
 // (PBES2), PKCS#1 or SEC1, also encrypted as OpenSSL once did (DEK-Info). Keys
-// are RSA, ECDSA on a NIST curve, or Ed25519: *rsa.PrivateKey,
+// are RSA, ECDSA (P-256, P-384, P-521) or Ed25519: *rsa.PrivateKey,
 // *ecdsa.PrivateKey or ed25519.PrivateKey. EC PARAMETERS and certificates in
 // the file are passed over. The password is not used if the key is not
 // encrypted; an empty one counts as none. Errors wrap ErrPassword,
@@ -44,7 +44,7 @@ func (l limits) key(found []block, password []byte) (crypto.Signer, error) {
 		switch {
 		case b.Type == "EC PARAMETERS" || b.Type == "CERTIFICATE":
 		case !isKey(b):
-			return nil, fault(ErrUnsupported, "line %d: a %s in a file for a private key", b.line, b.Type)
+			return nil, fault(ErrUnsupported, "line %d: a private key is wanted, not %s", b.line, b.Type)
 		case the != nil:
 			return nil, fault(ErrUnsupported, "line %d: a second private key", b.line)
 		default:
@@ -89,6 +89,9 @@ func (l limits) open(b block, password []byte) (crypto.Signer, error) {
 	if err := whole(der); err != nil {
 		return nil, err
 	}
+	if len(der) > maxKey {
+		return nil, fault(ErrUnsupported, "a key of %d bytes, limit %d", len(der), maxKey)
+	}
 	return parseDER(b.Type, der)
 }
 
@@ -130,6 +133,10 @@ const (
 	minRSA = 1024
 	maxRSA = 8192
 )
+
+// maxKey is the size in bytes up to which a key is parsed: what an RSA key
+// costs grows fast with its size. One of 8192 bits has 4,700.
+const maxKey = 8 << 10
 
 // supported names the algorithm or curve that this package does not know,
 // which the errors of crypto/x509 do not all do.
@@ -178,7 +185,7 @@ func curveSupported(parameters cryptobyte.String) error {
 		return nil // x509 says what is wrong
 	}
 	switch oid.String() {
-	case "1.3.132.0.33", "1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35": // P-224, 256, 384, 521
+	case "1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35": // P-256, P-384, P-521: what TLS has
 		return nil
 	}
 	return fault(ErrUnsupported, "the elliptic curve %s", oid)

@@ -19,7 +19,7 @@ func decryptLegacy(b block, password []byte) ([]byte, error) {
 	}
 	name, digits, _ := strings.Cut(b.Headers["DEK-Info"], ",")
 	iv, err := hex.DecodeString(strings.TrimSpace(digits))
-	if err != nil {
+	if err != nil || len(iv) < 8 {
 		return nil, fault(ErrDamaged, "its DEK-Info has no initialisation vector")
 	}
 	var scheme blockCipher
@@ -34,9 +34,6 @@ func decryptLegacy(b block, password []byte) ([]byte, error) {
 		scheme = blockCipher{24, des.NewTripleDESCipher}
 	default:
 		return nil, reencrypt(fault(ErrUnsupported, "encryption with %.40q", name))
-	}
-	if len(iv) < 8 {
-		return nil, fault(ErrDamaged, "its DEK-Info has no initialisation vector")
 	}
 	return scheme.decrypt(b.Bytes, iv, password, func(n int) ([]byte, error) {
 		return bytesToKey(password, iv[:8], n), nil

@@ -14,7 +14,7 @@ import (
 	"fmt"
 )
 
-// iterations of PBKDF2 with HMAC-SHA-256 in the keys that are written here:
+// The iterations of PBKDF2 with HMAC-SHA-256 in the keys that are written here:
 // OWASP's figure.
 const iterations = 600_000
 
@@ -52,13 +52,13 @@ func MarshalKey(key crypto.Signer, password []byte) ([]byte, error) {
 	if len(password) == 0 {
 		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 	}
-	if der, err = encrypt(der, password); err != nil {
+	if der, err = encrypt(der, password, iterations); err != nil {
 		return nil, fmt.Errorf("encrypting a private key: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der}), nil
 }
 
-func encrypt(der, password []byte) ([]byte, error) {
+func encrypt(der, password []byte, iterations int) ([]byte, error) {
 	random := make([]byte, 32)
 	rand.Read(random) // never fails
 	salt, iv := random[:16], random[16:]

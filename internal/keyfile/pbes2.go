@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/asn1"
+	"fmt"
 	"hash"
 	"math"
 	"math/big"
@@ -29,8 +30,13 @@ type limits struct {
 // iterations. The limits come to a few seconds and 128 MiB.
 var honest = limits{iterations: 10_000_000, memory: 1 << 20, work: 1 << 22}
 
-// objectID is an object identifier; its String is dotted.
+// objectID is an object identifier.
 type objectID struct{ asn1.ObjectIdentifier }
+
+// String is its dotted form. A damaged file may hold one of any length.
+func (o objectID) String() string {
+	return fmt.Sprintf("%.80s", o.ObjectIdentifier.String())
+}
 
 func (o *objectID) read(s *cryptobyte.String) bool {
 	return s.ReadASN1ObjectIdentifier(&o.ObjectIdentifier)

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sallyport-mcp/sallyport/internal/hint"
 )
 
 func TestDiskModes(t *testing.T) {
@@ -83,6 +86,60 @@ func TestDiskKeepsTheOwner(t *testing.T) {
 			want := fmt.Sprintf("%d %d %v", tt.uid, tt.gid, tt.want)
 			if got := statOwner(info) + " " + info.Mode().Perm().String(); got != want {
 				t.Errorf("owner and mode %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// Refusal 10 of the guide's notes.
+func TestKeyModes(t *testing.T) {
+	pairs := archive(t, "pairs")
+	for _, tt := range []struct {
+		name string
+		uid  int
+		mode fs.FileMode
+		ok   bool
+	}{
+		{"owner only", 1234, 0o600, true},
+		{"owner may read", 1234, 0o400, true},
+		{"group of root", 0, 0o640, true},
+		{"Kubernetes with fsGroup", 0, 0o440, true},
+		{"group of somebody", 1234, 0o640, false},
+		{"group of root may write", 0, 0o660, false},
+		{"group may execute", 0, 0o650, false},
+		{"everybody", 0, 0o644, false},
+		{"Kubernetes by default", 0, 0o444, false},
+		{"others only", 1234, 0o604, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "server.key")
+			crt := filepath.Join(filepath.Dir(path), "server.crt")
+			put(t, filepath.Dir(path), map[string][]byte{"server.key": pairs["1.key"], "server.crt": pairs["1.crt"]})
+			if os.Getuid() == 0 {
+				if err := os.Chown(path, tt.uid, -1); err != nil {
+					t.Fatal(err)
+				}
+			} else if tt.uid == 0 {
+				t.Skip("only root can make a file of root's")
+			}
+			if err := os.Chmod(path, tt.mode); err != nil {
+				t.Fatal(err)
+			}
+			_, readErr := ReadKey(path, nil)
+			_, pairErr := ReadPair(crt, path, nil)
+			for call, err := range map[string]error{"CheckKeyMode": CheckKeyMode(path), "ReadKey": readErr, "ReadPair": pairErr} {
+				if got := !errors.Is(err, ErrMode); got != tt.ok {
+					t.Errorf("%s: %v", call, err)
+				}
+				if tt.ok {
+					continue
+				}
+				if want := fmt.Sprintf("%04o", tt.mode); !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v: does not name file and mode", call, err)
+				}
+				if hints := strings.Join(hint.Of(err), " "); !strings.Contains(hints, "chmod 600") || !strings.Contains(hints, "defaultMode: 0440") || !strings.Contains(hints, "fsGroup") {
+					t.Errorf("%s: hint %q", call, hints)
+				}
 			}
 		})
 	}

@@ -1,0 +1,107 @@
+package mtls
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/sallyport-mcp/sallyport/internal/pkitest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// guideFiles is the guide's tree for one plugin, in a folder.
+func guideFiles(t *testing.T, ca *pkitest.CA) (server ServerConfig, client ClientConfig) {
+	t.Helper()
+	dir := t.TempDir()
+	bundle := ca.Write(t, dir)
+	serverCert, serverKey := ca.Plugin(t, "MyPlugin").Write(t, dir, "server")
+	clientCert, clientKey := ca.Gateway(t).Write(t, dir, "client")
+	return ServerConfig{CertFile: serverCert, KeyFile: serverKey, CABundle: bundle, ClientAuth: CertRequired},
+		ClientConfig{CertFile: clientCert, KeyFile: clientKey, CABundle: bundle, Verify: true, Plugin: "MyPlugin"}
+}
+
+func TestGuideSetupConnects(t *testing.T) {
+	serverCfg, clientCfg := guideFiles(t, pkitest.NewCA(t))
+	for _, profile := range []Profile{Compat, Strict} {
+		o, r := newOptions(Options{})
+		serverCfg.Profile, clientCfg.Profile = profile, profile
+		s, err := NewServer(serverCfg, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, s, r)
+		clientLog := &logBook{}
+		c, err := NewClient(clientCfg, &Options{Logger: clientLog.logger(slog.LevelDebug)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cs, err := exchange(t.Context(), c, r.addr)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", profile, err, r.log)
+		}
+		// CurvePreferences unset means the hybrid group is in use.
+		if p := PeerInfo(cs); p.Version != "TLS 1.3" || p.Group != "X25519MLKEM768" || p.Resumed ||
+			p.Subject != "CN=mcp-plugin-MyPlugin,O=MCPGateway" || !slices.Contains(p.SANs, "uri:spiffe://mcp.local/plugin/MyPlugin") {
+			t.Errorf("%s: peer %v", profile, p)
+		}
+		if i := r.next(t); i.Err != nil || i.Peer.Subject != "CN=mcp-gateway-client,O=MCPGateway" {
+			t.Errorf("%s: the server saw %v, %v", profile, i.Peer, i.Err)
+		}
+		for side, log := range map[string]*logBook{"server": r.log, "client": clientLog} {
+			if warnings := log.records(t, slog.LevelWarn, ""); len(warnings) > 0 {
+				t.Errorf("%s %s warns: %v", profile, side, warnings)
+			}
+			if n := len(log.records(t, slog.LevelDebug, "TLS handshake")); n != 1 {
+				t.Errorf("%s %s logged %d handshakes at DEBUG:\n%s", profile, side, n, log)
+			}
+		}
+		for _, want := range []string{"subject", "issuer", "sans", "serial", "not_before", "not_after", "tls", "cipher", "group", "resumed"} {
+			peer := r.log.records(t, slog.LevelDebug, "TLS handshake")[0]["peer"].(map[string]any)
+			if _, ok := peer[want]; !ok {
+				t.Errorf("the handshake's log lacks %s: %v", want, peer)
+			}
+		}
+	}
+}
+
+func TestOldProtocolsAreRefused(t *testing.T) {
+	ca := pkitest.NewCA(t)
+	serverCfg, _ := guideFiles(t, ca)
+	gateway := ca.Gateway(t)
+	o, r := newOptions(Options{})
+	s, err := NewServer(serverCfg, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s, r)
+	for name, c := range map[string]struct {
+		cfg    *tls.Config
+		reason string
+	}{
+		"TLS 1.1": {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "client offered only unsupported versions: [302 301]"},
+		"CBC in TLS 1.2": {
+			&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256}},
+			"no cipher suite supported by both client and server; client offered: [c023]",
+		},
+		"no forward secrecy": {
+			&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}},
+			"no cipher suite supported by both client and server; client offered: [9c]",
+		},
+	} {
+		cfg := c.cfg.Clone()
+		cfg.InsecureSkipVerify = true
+		cfg.Certificates = []tls.Certificate{gateway.TLS()}
+		if conn, err := tls.Dial("tcp", r.addr, cfg); err == nil {
+			_ = conn.Close()
+			t.Errorf("%s: accepted", name)
+		}
+		if i := r.next(t); i.Err == nil || !strings.Contains(i.Err.Error(), c.reason) {
+			t.Errorf("%s: the server says %v", name, i.Err)
+		}
+	}
+}
