@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-mcp/sallyport/internal/config"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/internal/logs"
 )
@@ -79,6 +80,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // report prints err and its hints in the form of interfaces §1.
 func (a *app) report(err error) {
+	// All that is wrong with a configuration, each with its own hint.
+	if many, ok := errors.AsType[config.Problems](err); ok && len(many) > 1 {
+		for _, one := range many.Unwrap() {
+			a.report(one)
+		}
+		return
+	}
 	fmt.Fprintf(a.stderr, "sallyport: %s\n", err)
 	for _, h := range hint.Of(err) {
 		fmt.Fprintf(a.stderr, "sallyport: hint: %s\n", h)
@@ -116,6 +124,7 @@ process, in plugin servers reached over mutual TLS.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(
 		newCerts(a),
+		newConfig(a),
 		newVersion(a),
 	)
 	markUsageErrors(root)

@@ -1,5 +1,13 @@
 package config
 
+import (
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
 // Report is what Check found.
 type Report struct {
 	Problems Problems // errors and warnings, in file order
@@ -11,13 +19,17 @@ type Report struct {
 }
 
 // Check reads the file at path as whatever it is: a plugin server's, a
-// gateway's, or both. It opens no file that the configuration names.
+// gateway's, or both. It opens no file that the configuration names, but it has
+// each native kind judge its config:.
 func Check(path string, o Options) *Report {
 	l := load(path, o)
 	r := &Report{}
 	asServer, asClient := l.uses()
 	if asServer {
 		r.Server = l.server()
+		for i := range r.Server.Plugins {
+			l.try(&r.Server.Plugins[i])
+		}
 	}
 	if asClient {
 		r.Client = l.client()
@@ -41,4 +53,24 @@ func (l *loader) uses() (server, client bool) {
 		}
 	}
 	return server || !client, client
+}
+
+// try makes the plugin, to see whether its kind finds fault with its config:.
+func (l *loader) try(p *Plugin) {
+	k, known := FindKind(l.o.Kinds, p.Kind)
+	if !known || k.New == nil {
+		return
+	}
+	made, err := k.New(plugin.Config{Name: p.Name, Hooks: p.Hooks, Raw: p.Config, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		at, message := p.at, err.Error()
+		if fault, ok := errors.AsType[*plugin.ConfigError](err); ok {
+			at, message = p.At(fault.Path), fault.Error()
+		}
+		l.add(at, p.Name+": "+message, "")
+		return
+	}
+	if c, ok := made.(io.Closer); ok {
+		_ = c.Close() // it has served nothing
+	}
 }
