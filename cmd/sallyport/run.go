@@ -125,6 +125,7 @@ process, in plugin servers reached over mutual TLS.`,
 	root.AddCommand(
 		newCerts(a),
 		newConfig(a),
+		newPluginServer(a),
 		newVersion(a),
 	)
 	markUsageErrors(root)

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport-mcp/sallyport/internal/wire"
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// maxAbandoned is how many calls of one plugin may go on after their time is
+// over. One more call is refused: a plugin that never returns must not collect
+// goroutines and payloads without end.
+const maxAbandoned = 64
+
+// served is one plugin at work.
+type served struct {
+	Entry
+	config json.RawMessage // what get_plugin_config answers
+
+	running   atomic.Int64 // calls that have not returned
+	abandoned atomic.Int64 // of these, calls that nobody waits for any more
+}
+
+func (p *served) has(hook plugin.Hook) bool { return slices.Contains(p.Hooks, hook) }
+
+// The states of a call: whoever leaves running first decides what becomes of it.
+const (
+	callRunning int32 = iota
+	callReturned
+	callAbandoned
+)
+
+type call struct {
+	state  atomic.Int32
+	done   chan struct{}
+	result *plugin.Result
+	err    error
+}
+
+// invoke runs one hook and waits for it until ctx or the plugin's time ends.
+// payload and c must not be reused after an error: an abandoned call may still
+// read them.
+func (p *served) invoke(ctx context.Context, log *slog.Logger, hook plugin.Hook, payload json.RawMessage, c *plugin.Context) (*plugin.Result, error) {
+	if n := p.abandoned.Load(); n >= maxAbandoned {
+		log.Error("plugin refused: earlier calls have not returned", "plugin", p.Name, "hook", hook, "calls", n)
+		return nil, &plugin.Error{Message: fmt.Sprintf("%d earlier calls have not returned", n), Code: "timeout"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	k := &call{done: make(chan struct{})}
+	p.running.Add(1)
+	go p.run(ctx, log, hook, payload, c, k)
+	select {
+	case <-k.done:
+		return k.result, k.err
+	case <-ctx.Done():
+	}
+	p.abandoned.Add(1)
+	if !k.state.CompareAndSwap(callRunning, callAbandoned) {
+		p.abandoned.Add(-1)
+		<-k.done
+		return k.result, k.err
+	}
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, ctx.Err()
+	}
+	log.Error("plugin did not answer in time", "plugin", p.Name, "hook", hook, "timeout", p.Timeout)
+	return nil, &plugin.Error{Message: fmt.Sprintf("no answer within %s", p.Timeout.Round(time.Millisecond)), Code: "timeout"}
+}
+
+// run is the goroutine of one call. A panic ends the call, not the process.
+func (p *served) run(ctx context.Context, log *slog.Logger, hook plugin.Hook, payload json.RawMessage, c *plugin.Context, k *call) {
+	returned := false
+	defer func() {
+		if fault := recover(); fault != nil || !returned {
+			log.Error("plugin panicked", "plugin", p.Name, "hook", hook, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			k.result, k.err = nil, errPanic
+		}
+		p.running.Add(-1)
+		if !k.state.CompareAndSwap(callRunning, callReturned) {
+			p.abandoned.Add(-1)
+		}
+		close(k.done)
+	}()
+	k.result, k.err = p.Plugin.Invoke(ctx, hook, payload, c)
+	if k.result == nil && k.err == nil {
+		k.err = errNothing
+	}
+	returned = true
+}
+
+var (
+	errPanic   = errors.New("panic")
+	errNothing = errors.New("neither a result nor an error")
+)
+
+// wireError makes of a plugin's failure what the other side may know: the text
+// only if the plugin chose it.
+func (p *served) wireError(err error) *plugin.Error {
+	e := plugin.Error{}
+	if chosen, ok := errors.AsType[*plugin.Error](err); ok {
+		e = *chosen
+	} else {
+		e.Message = "the plugin failed; the log of its server says why"
+	}
+	if e.Plugin == "" {
+		e.Plugin = p.Name
+	}
+	return &e
+}
+
+// appendFailure adds the error object of plugin protocol §6.
+func appendFailure(dst []byte, e *plugin.Error) []byte {
+	dst = append(dst, `{"message":`...)
+	dst = wire.AppendString(dst, e.Message)
+	dst = append(dst, `,"plugin_name":`...)
+	dst = wire.AppendString(dst, e.Plugin)
+	dst = append(dst, `,"code":`...)
+	dst = wire.AppendString(dst, e.Code)
+	dst = append(dst, `,"details":`...)
+	if wire.Kind(e.Details) == '{' && wire.Check(e.Details) == nil {
+		dst = append(dst, e.Details...)
+	} else {
+		dst = append(dst, "{}"...)
+	}
+	code := e.MCPCode
+	if code == 0 {
+		code = int(wire.CodeInternal)
+	}
+	return fmt.Appendf(dst, `,"mcp_error_code":%d}`, code)
+}

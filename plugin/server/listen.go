@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sallyport-mcp/sallyport/internal/config"
+	"github.com/sallyport-mcp/sallyport/internal/hint"
+)
+
+// listenTCP binds host:port. field and env name the setting of the port in an
+// error.
+func listenTCP(ctx context.Context, what, host string, port config.Value[int], fix string) (net.Listener, error) {
+	address := net.JoinHostPort(host, strconv.Itoa(port.V))
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err == nil {
+		return l, nil
+	}
+	cause := err
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		cause = op.Err
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		cause = errno
+	}
+	return nil, hint.Add(fmt.Errorf("listening for %s: %s (port: %s): %w", what, address, port.Source, cause), fix)
+}
+
+// listenUnix binds a Unix socket that only the owner can connect to. It is made
+// in a folder that is closed to others and renamed to its place, so that at no
+// time somebody else can reach it. A socket that nobody serves any more is
+// replaced; anything else at that path is an error.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	fail := func(err error) (net.Listener, error) {
+		return nil, fmt.Errorf("listening on the Unix socket %s: %w", path, err)
+	}
+	if err := checkStale(ctx, path); err != nil {
+		return fail(err)
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // an empty folder may stay behind
+	temporary := filepath.Join(dir, "s")
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "unix", temporary)
+	if err != nil {
+		if errors.Is(err, syscall.EINVAL) {
+			err = hint.Add(errors.New("the path is too long for a socket"), "choose a path of at most 80 characters, or a relative one")
+		}
+		return fail(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // it is not there any more
+	if err := errors.Join(os.Chmod(temporary, 0o600), os.Rename(temporary, path)); err != nil {
+		l.Close()
+		return fail(err)
+	}
+	made, err := os.Lstat(path)
+	if err != nil {
+		l.Close()
+		return fail(err)
+	}
+	return &unixListener{Listener: l, path: path, made: made}, nil
+}
+
+// checkStale refuses a path that is taken: by a file that is no socket, or by a
+// socket that is served.
+func checkStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return hint.Add(errors.New("there is a file that is no socket"), "choose another path, or remove it")
+	}
+	d := net.Dialer{Timeout: 2 * time.Second}
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		conn.Close()
+		return hint.Add(errors.New("another process serves it"), "stop that one, or choose another path")
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil // left behind by a process that was killed
+	}
+	return err
+}
+
+// unixListener removes its socket when it is closed, unless another process has
+// put its own there.
+type unixListener struct {
+	net.Listener
+	path string
+	made os.FileInfo
+	once sync.Once
+}
+
+// Close removes the socket and ends Accept.
+func (l *unixListener) Close() error {
+	l.once.Do(func() {
+		if info, err := os.Lstat(l.path); err == nil && os.SameFile(info, l.made) {
+			_ = os.Remove(l.path) // stale: the next start replaces it
+		}
+	})
+	return l.Listener.Close()
+}
