@@ -1,0 +1,45 @@
+//go:build unix
+
+package remote
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// readable reports whether the socket has something to read: data, an end or an
+// error. On a connection that waits for a request each of them means that the
+// server is done with it. It does not use RawConn.Read, which would wait for
+// the read that net/http always has pending.
+func readable(raw syscall.RawConn) bool {
+	var ready bool
+	err := raw.Control(func(fd uintptr) {
+		poll := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll[:], 0)
+		ready = err == nil && n > 0
+	})
+	return err != nil || ready
+}
+
+// checkSocket refuses a Unix socket that somebody else could have put there:
+// whoever owns it receives every payload.
+func checkSocket(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("unix socket: %w", err)
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("unix socket: %s is not a socket", path)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fmt.Errorf("unix socket: cannot tell who owns %s", path)
+	}
+	if uid := os.Geteuid(); stat.Uid != 0 && int(stat.Uid) != uid {
+		return fmt.Errorf("unix socket: %s belongs to user %d, neither to root nor to us (user %d)", path, stat.Uid, uid)
+	}
+	return nil
+}

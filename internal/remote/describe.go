@@ -1,0 +1,172 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/wire"
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// Tools of a plugin server.
+const (
+	toolConfigs = "get_plugin_configs"
+	toolConfig  = "get_plugin_config"
+	toolInvoke  = "invoke_hook"
+)
+
+// Info is what a plugin server says about one plugin. Fields that it leaves out
+// are zero.
+type Info struct {
+	Raw json.RawMessage // the whole object as it stands on the wire
+
+	Name        string
+	Kind        string
+	Description string
+	Version     string
+	Hooks       []plugin.Hook // nil when the server names none
+	Mode        string        // "disabled" is not served
+	Priority    *int          // nil when the server names none
+}
+
+// Describe asks the server about this plugin and remembers the hooks that it
+// names. An [*Error] of kind [NotDeclared] means that the server does not have
+// it.
+func (p *Plugin) Describe(ctx context.Context) (*Info, error) {
+	ctx, cancel := p.limit(ctx)
+	defer cancel()
+	result, err := p.call(ctx, toolConfig, p.describeArguments())
+	if err != nil {
+		return nil, p.fail(ctx, toolConfig, err)
+	}
+	info, err := decodeInfo(result, p.cfg.Name)
+	if err != nil {
+		if errors.Is(err, errNotDeclared) {
+			err = &Error{Kind: NotDeclared, Plugin: p.cfg.Name, Doing: toolConfig, URL: p.cfg.URL, Err: p.suggest(ctx, err)}
+		}
+		return nil, p.fail(ctx, toolConfig, err)
+	}
+	p.learned.Store(&info.Hooks)
+	return info, nil
+}
+
+// List asks the server for all its plugins, in its order.
+func (p *Plugin) List(ctx context.Context) ([]Info, error) {
+	ctx, cancel := p.limit(ctx)
+	defer cancel()
+	result, err := p.call(ctx, toolConfigs, []byte(`{}`))
+	if err != nil {
+		return nil, p.fail(ctx, toolConfigs, err)
+	}
+	infos, err := decodeInfos(result)
+	return infos, p.fail(ctx, toolConfigs, err)
+}
+
+func (p *Plugin) describeArguments() []byte {
+	return append(wire.AppendString([]byte(`{"name":`), p.cfg.Name), '}')
+}
+
+// suggest adds what the server does have, as far as it tells.
+func (p *Plugin) suggest(ctx context.Context, err error) error {
+	result, listErr := p.call(ctx, toolConfigs, []byte(`{}`))
+	if listErr != nil {
+		return err
+	}
+	infos, listErr := decodeInfos(result)
+	if listErr != nil || len(infos) == 0 {
+		return err
+	}
+	names := make([]string, 0, len(infos))
+	for _, info := range infos {
+		names = append(names, info.Name)
+	}
+	return hint.Add(err, "this server has: "+strings.Join(names, ", ")+" (names are case-sensitive)")
+}
+
+var errNotDeclared = errors.New("the server does not have this plugin")
+
+// decodeInfo reads the tools/call result of get_plugin_config. The server finds
+// a plugin in any case of its name, invoke_hook only in the right one: so does
+// this.
+func decodeInfo(result json.RawMessage, name string) (*Info, error) {
+	infos, err := decodeInfos(result)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(infos) == 0 || infos[0].Name == "":
+		return nil, errNotDeclared
+	case infos[0].Name != name && strings.EqualFold(infos[0].Name, name):
+		return nil, hint.Add(errNotDeclared, "the server's plugin is called "+infos[0].Name)
+	case infos[0].Name != name:
+		return nil, badAnswerf("asked for plugin %q, got %q", name, infos[0].Name)
+	}
+	return &infos[0], nil
+}
+
+// decodeInfos reads one plugin config from each text block.
+func decodeInfos(result json.RawMessage) ([]Info, error) {
+	texts, isError, err := toolTexts(result)
+	if err != nil {
+		return nil, err
+	}
+	if isError {
+		return nil, toolError(texts)
+	}
+	var infos []Info
+	for _, text := range texts {
+		if err := wire.Check(text); err != nil {
+			return nil, badAnswerf("the text is not JSON: %s", err)
+		}
+		if wire.IsNull(text) {
+			continue
+		}
+		if wire.Kind(text) != '{' {
+			return nil, badAnswerf("a plugin's config is not an object")
+		}
+		info := Info{Raw: text}
+		d := &decoder{in: "config"}
+		for key, value := range wire.Members(text) {
+			if !wire.IsNull(value) {
+				info.set(d, key, value)
+			}
+		}
+		if d.err != nil {
+			return nil, d.err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+func (i *Info) set(d *decoder, key []byte, value json.RawMessage) {
+	switch string(key) {
+	case "name":
+		i.Name = d.text(key, value)
+	case "kind":
+		i.Kind = d.text(key, value)
+	case "description":
+		i.Description = d.text(key, value)
+	case "version":
+		i.Version = d.text(key, value)
+	case "mode":
+		i.Mode = d.text(key, value)
+	case "priority":
+		i.Priority = d.number(key, value)
+	case "hooks":
+		if wire.Kind(value) != '[' {
+			d.fail("%s.%s is not an array", d.in, key)
+			return
+		}
+		i.Hooks = []plugin.Hook{}
+		for hook := range wire.Elements(value) {
+			if name := plugin.Hook(d.text(key, hook)); !slices.Contains(i.Hooks, name) {
+				i.Hooks = append(i.Hooks, name)
+			}
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/sallyport-mcp/sallyport/internal/wire"
+)
+
+// era is how the server wants to be spoken to.
+type era = int32
+
+const (
+	unknownEra era = iota
+	modernEra      // 2026-07-28: each call stands alone
+	legacyEra      // initialize and sessions
+)
+
+// call calls one tool of the server and returns its result. Only here is a call
+// sent a second time, and only when the server turned it away for the era it
+// was written in and a probe shows that the server has changed.
+func (p *Plugin) call(ctx context.Context, tool string, arguments []byte) (json.RawMessage, error) {
+	now := p.era.Load()
+	var err error
+	if now == unknownEra {
+		if now, err = p.settle(ctx); err != nil {
+			return nil, err
+		}
+	}
+	result, err := p.callIn(ctx, now, tool, arguments)
+	if err == nil || !wrongEra(now, err) {
+		return result, err
+	}
+	p.era.CompareAndSwap(now, unknownEra)
+	next, probeErr := p.settle(ctx)
+	if probeErr != nil || next == now {
+		return nil, err
+	}
+	return p.callIn(ctx, next, tool, arguments)
+}
+
+func (p *Plugin) callIn(ctx context.Context, now era, tool string, arguments []byte) (json.RawMessage, error) {
+	if now == legacyEra {
+		return p.legacy.call(ctx, tool, arguments)
+	}
+	body, id := p.form.body(p.ids.Add(1), tool, arguments)
+	resp, err := p.transport.RoundTrip(newPost(ctx, p.url, p.form.headers[tool], body))
+	if err != nil {
+		return nil, err
+	}
+	m, err := readAnswer(resp, id, p.maxAnswer)
+	if err != nil {
+		return nil, err
+	}
+	return m.Result, nil
+}
+
+// settle finds out the era, once for all who wait for it.
+func (p *Plugin) settle(ctx context.Context) (era, error) {
+	return p.probes.do(ctx, p, p.cfg.Timeout, func(ctx context.Context) (era, error) {
+		found, err := p.probe(ctx)
+		p.era.Store(found)
+		return found, err
+	})
+}
+
+// probe asks for the plugin's config, which changes nothing on the server.
+func (p *Plugin) probe(ctx context.Context) (era, error) {
+	_, err := p.callIn(ctx, modernEra, toolConfig, p.describeArguments())
+	var rpc *wire.Error
+	switch {
+	case err == nil:
+		return modernEra, nil
+	case !wrongEra(modernEra, err) && errors.As(err, &rpc):
+		return modernEra, nil // what it does not like, the call itself will tell
+	case !wrongEra(modernEra, err):
+		return unknownEra, err
+	}
+	_, legacyErr := p.callIn(ctx, legacyEra, toolConfig, p.describeArguments())
+	var toolFailed *wire.Error
+	switch {
+	case legacyErr == nil, errors.As(legacyErr, &toolFailed) && !refused(legacyErr):
+		p.log.InfoContext(ctx, "plugin server is of the legacy era", "plugin", p.cfg.Name, "url", p.cfg.URL)
+		return legacyEra, nil
+	case refused(legacyErr):
+		return unknownEra, fmt.Errorf("%w (and to initialize: %w)", err, legacyErr)
+	}
+	return unknownEra, legacyErr
+}
+
+// wrongEra reports whether err is what a server of the other era answers: one
+// of certain 4xx without an error that only a modern server knows, or a modern
+// refusal that lists legacy revisions alone.
+func wrongEra(now era, err error) bool {
+	var s *statusError
+	if !errors.As(err, &s) {
+		return false
+	}
+	switch s.status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
+	default:
+		return false
+	}
+	if now == legacyEra || s.rpc == nil || !s.rpc.IsModern(s.status) {
+		return true
+	}
+	if s.rpc.Code != wire.CodeUnsupportedRevision {
+		return false
+	}
+	var data wire.UnsupportedRevision
+	if json.Unmarshal(s.rpc.Data, &data) != nil {
+		return false
+	}
+	return slices.ContainsFunc(data.Supported, func(revision string) bool {
+		return slices.Contains(wire.LegacyRevisions(), revision)
+	})
+}
