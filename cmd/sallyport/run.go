@@ -123,6 +123,7 @@ process, in plugin servers reached over mutual TLS.`,
 	root.PersistentFlags().StringVar(&a.logFormat, "log-format", "", "text or json (text on a terminal, else json)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(
+		newCall(a),
 		newCerts(a),
 		newConfig(a),
 		newPluginServer(a),

@@ -41,9 +41,9 @@ type Error struct {
 // Error tells what was being done, to what, and the cause.
 func (e *Error) Error() string {
 	if e.Plugin == "" {
-		return fmt.Sprintf("%s at %s: %s: %s", e.Doing, e.URL, e.Kind, e.Err)
+		return fmt.Sprintf("calling %s at %s: %s: %s", e.Doing, e.URL, e.Kind, e.Err)
 	}
-	return fmt.Sprintf("%s of plugin %q at %s: %s: %s", e.Doing, e.Plugin, e.URL, e.Kind, e.Err)
+	return fmt.Sprintf("calling %s of plugin %q at %s: %s: %s", e.Doing, e.Plugin, e.URL, e.Kind, e.Err)
 }
 
 // Unwrap gives the cause.
@@ -119,7 +119,7 @@ func (p *Plugin) fail(ctx context.Context, doing string, err error) error {
 		return err
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("%s of plugin %q: %w", doing, p.cfg.Name, context.Cause(ctx))
+		return fmt.Errorf("calling %s of plugin %q: %w", doing, p.cfg.Name, context.Cause(ctx))
 	}
 	kind, cause := p.classify(ctx, err)
 	return &Error{Kind: kind, Plugin: p.cfg.Name, Doing: doing, URL: p.cfg.URL, Err: cause}
@@ -127,9 +127,6 @@ func (p *Plugin) fail(ctx context.Context, doing string, err error) error {
 
 // classify finds the kind of err and the text that explains it.
 func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
-	if p.cfg.TLS != nil {
-		err = p.cfg.TLS.Explain(err)
-	}
 	var (
 		bad    *badAnswer
 		status *statusError
@@ -142,46 +139,57 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 		return BadAnswer, err
 	case errors.As(err, &status):
 		if status.status >= http.StatusBadGateway && status.status <= http.StatusGatewayTimeout {
-			return Unreachable, status
+			return Unreachable, err
 		}
-		return BadAnswer, hint.Add(status, "check that the URL is a plugin server's endpoint; its path is /mcp")
+		return BadAnswer, hint.Add(err, "check that the URL is a plugin server's endpoint; its path is /mcp")
 	case errors.As(err, &rpc):
 		return BadAnswer, rpc
 	case errors.As(err, &large):
 		return BadAnswer, large
-	case errors.As(err, &secure):
-		return kindOf(secure), err
+	case errors.As(err, &secure): // from the dial, which names the address
+		return kindOf(secure), secure
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return Timeout, fmt.Errorf("no answer within %s", p.cfg.Timeout)
+	case isAlert(err) && p.cfg.TLS != nil:
+		// In TLS 1.3 our certificate is judged after the handshake.
+		if errors.As(p.cfg.TLS.Explain(err), &secure) {
+			return kindOf(secure), secure
+		}
+		return TLS, err
 	}
-	return p.classifyNetwork(err)
+	return classifyNetwork(err)
 }
 
-func (p *Plugin) classifyNetwork(err error) (Kind, error) {
+// kindOf translates the kinds of mtls.
+func kindOf(e *mtls.Error) Kind {
+	switch e.Kind {
+	case mtls.KindUnreachable:
+		return Unreachable
+	case mtls.KindTimeout:
+		return Timeout
+	case mtls.KindIdentity:
+		return Identity
+	case mtls.KindTLS:
+	}
+	return TLS
+}
+
+func classifyNetwork(err error) (Kind, error) {
 	var network net.Error
 	switch {
 	case errors.Is(err, errStale), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		strings.Contains(err.Error(), "server closed idle connection"): // net/http does not export this one
 		return Unreachable, errors.New("the server closed the connection without an answer; whether the hook ran is not known")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Unreachable, hint.Add(err, "start the plugin server, or check host and port (lsof -i :PORT)")
 	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`):
 		// A TLS alert where an HTTP answer was expected.
-		return TLS, hint.Add(errors.New("the server speaks TLS, and this URL is plain HTTP"), "use an https:// URL and give the client certificate, key and ca_bundle")
+		return TLS, hint.Add(errors.New("the server speaks TLS, and this URL is plain http"), "use an https URL, with client certificate, key and ca_bundle")
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		return BadAnswer, err
 	case errors.As(err, &network) && network.Timeout():
 		return Timeout, err
 	}
 	return Unreachable, err
-}
-
-// kindOf translates the kinds of mtls.
-func kindOf(e *mtls.Error) Kind {
-	switch kind := Kind(e.Kind); kind {
-	case Unreachable, Timeout, Identity:
-		return kind
-	default:
-		return TLS
-	}
 }

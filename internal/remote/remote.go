@@ -212,7 +212,7 @@ func (p *Plugin) invoke(ctx context.Context, hook plugin.Hook, payload, context 
 
 // unsent is the caller's own mistake: nothing has left.
 func (p *Plugin) unsent(hook plugin.Hook, err error) error {
-	return fmt.Errorf("%s of plugin %q: %w", hook, p.cfg.Name, err)
+	return fmt.Errorf("calling %s of plugin %q: %w", hook, p.cfg.Name, err)
 }
 
 // limit applies the plugin's timeout.

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-mcp/sallyport/internal/builtin"
+	"github.com/sallyport-mcp/sallyport/internal/config"
+	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/mtls"
+	"github.com/sallyport-mcp/sallyport/internal/remote"
+)
+
+// callTarget finds out which plugin is called and how it is reached.
+func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error) {
+	target := remote.Config{Name: f.plugin, MaxConns: 1}
+	var mcp *config.MCP
+	if f.url != "" {
+		flags := map[string]string{}
+		for _, name := range callTLSFlags {
+			if flag := cmd.Flags().Lookup(name); flag.Changed {
+				flags[name] = flag.Value.String()
+			}
+		}
+		var err error
+		if mcp, err = config.LoadURL(f.url, config.Options{Flags: flags}); err != nil {
+			return target, err
+		}
+	} else {
+		entry, err := a.callEntry(f)
+		if err != nil {
+			return target, err
+		}
+		mcp, target.Name, target.Timeout = entry.MCP, entry.Name, entry.Timeout
+	}
+	if f.timeout > 0 {
+		target.Timeout = f.timeout
+	}
+	target.URL, target.UDS = mcp.URL.V, mcp.UDS.V
+	if mcp.TLS == nil {
+		return target, nil
+	}
+	tls, err := clientTLS(target.Name, mcp.TLS)
+	if err == nil {
+		target.TLS, err = mtls.NewClient(tls, &mtls.Options{Logger: a.log})
+	}
+	if err != nil {
+		return target, fmt.Errorf("plugin %s: %w", target.Name, err)
+	}
+	return target, nil
+}
+
+// callEntry finds the plugin in the file.
+func (a *app) callEntry(f *callFlags) (*config.Plugin, error) {
+	client, err := config.LoadClient(f.config, config.Options{Kinds: builtin.Kinds()})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range client.Warnings {
+		a.log.Warn(w.Error())
+	}
+	entry, err := pickEntry(client, f.plugin)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) error { return fmt.Errorf("%s: plugin %s: %w", client.File, entry.Name, err) }
+	switch {
+	case entry.MCP == nil:
+		return nil, fail(hint.Add(fmt.Errorf("kind %s is not external: it runs in the gateway's own process", entry.Kind),
+			"to call it over the network, serve it with `sallyport plugin-server`"))
+	case entry.MCP.Proto == config.Stdio:
+		return nil, fail(hint.Add(errors.New("plugin servers on stdio (proto STDIO) are not supported yet"),
+			"start the plugin server by itself and use proto STREAMABLEHTTP with its url"))
+	case !entry.Enabled():
+		a.log.Warn("the plugin's mode is disabled: a gateway would not call it", "plugin", entry.Name)
+	}
+	return entry, nil
+}
+
+// pickEntry returns the named entry, or the only external one when none is
+// named.
+func pickEntry(client *config.Client, name string) (*config.Plugin, error) {
+	if name != "" {
+		if entry := client.Plugin(name); entry != nil {
+			return entry, nil
+		}
+		return nil, hint.Add(fmt.Errorf("%s: it has no plugin %q", client.File, name), "it has: "+entryNames(client, false))
+	}
+	var only *config.Plugin
+	for i := range client.Plugins {
+		switch {
+		case client.Plugins[i].MCP == nil:
+		case only != nil:
+			return nil, hint.Add(usageError("sallyport call: --plugin is missing, and %s has several external plugins", client.File), "it has: "+entryNames(client, true))
+		default:
+			only = &client.Plugins[i]
+		}
+	}
+	if only == nil {
+		return nil, fmt.Errorf("%s: it has no external plugin", client.File)
+	}
+	return only, nil
+}
+
+func entryNames(client *config.Client, external bool) string {
+	var names []string
+	for _, p := range client.Plugins {
+		if !external || p.MCP != nil {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
