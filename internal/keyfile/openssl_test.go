@@ -51,14 +51,12 @@ func same(a, b crypto.Signer) bool {
 
 // Every form in which openssl writes a private key is read, and read right.
 func TestReadsWhatOpenSSLWrites(t *testing.T) {
-	encryptions := map[string][]string{
-		"scrypt": {"-scrypt"},
-	}
+	encryptions := map[string][]string{}
 	for _, cipher := range []string{"aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "des-ede3-cbc"} {
 		for _, hmac := range []string{"SHA1", "SHA224", "SHA256", "SHA384", "SHA512"} {
 			encryptions[cipher+"/"+hmac] = []string{"-v2", cipher, "-v2prf", "hmacWith" + hmac}
 		}
-		encryptions[cipher+"/scrypt"] = []string{"-v2", cipher, "-scrypt"}
+		encryptions[cipher+"/scrypt"] = []string{"-v2", cipher, "-scrypt", "-scrypt_N", "1024"}
 	}
 	for name, plain := range plainKeys(t) {
 		want, err := ParseKey(plain, nil)
@@ -112,6 +110,9 @@ func TestOpenSSLReadsWhatMarshalKeyWrites(t *testing.T) {
 	for name, plain := range plainKeys(t) {
 		for form, password := range map[string][]byte{"plain": nil, "encrypted": []byte("pass word")} {
 			t.Run(name+"/"+form, func(t *testing.T) {
+				if password != nil && name != "p256" && name != "ed25519" {
+					t.Skip("600,000 iterations, and the key makes no difference to them")
+				}
 				want, err := ParseKey(plain, nil)
 				if err != nil {
 					t.Fatal(err)
