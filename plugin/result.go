@@ -1,6 +1,9 @@
 package plugin
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // Result is a plugin's verdict on one hook (plugin protocol §4). The zero value
 // refuses without saying why: use [Continue], [Modified] or [Refuse].
@@ -43,11 +46,18 @@ type Violation struct {
 func Continue() *Result { return &Result{Continue: true} }
 
 // Modified lets the request pass with its payload replaced. The error is that
-// of encoding payload as JSON; a [json.RawMessage] is taken as it is.
+// of encoding payload as JSON. A [json.RawMessage], and what a
+// [json.Marshaler] such as [*ToolPre] gives, is taken as it is and kept.
 func Modified(payload any) (*Result, error) {
-	raw, err := json.Marshal(payload)
+	var raw json.RawMessage
+	var err error
+	if m, ok := payload.(json.Marshaler); ok {
+		raw, err = m.MarshalJSON()
+	} else {
+		raw, err = marshal(payload)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encode the modified payload: %w", err)
 	}
 	return &Result{Continue: true, ModifiedPayload: raw}, nil
 }

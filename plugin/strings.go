@@ -14,7 +14,7 @@ import (
 // with those that f changed replaced. Whatever f leaves alone keeps its bytes:
 // spacing, key order, numbers such as 2^53+1, escapes. Member names are not
 // values and are never changed. changed is false when f changed nothing; the
-// result is then raw itself.
+// result is then raw itself. An empty raw, such as an absent field, holds none.
 //
 // Path says where the string stands; it is reused, so f must [Path.Clone] what
 // it keeps. A lone surrogate, such as the "\ud83d" that JavaScript sends for a
@@ -38,6 +38,9 @@ func MapStrings(raw json.RawMessage, f func(at Path, s string) (string, error)) 
 		out = appendQuoted(out, now)
 		copied = end
 		return nil
+	}
+	if len(raw) == 0 {
+		return raw, false, nil
 	}
 	if err := s.document(); err != nil {
 		return nil, false, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -13,12 +14,10 @@ import (
 func newPlugin(t testing.TB, kind, config string, hooks ...plugin.Hook) (plugin.Plugin, error) {
 	t.Helper()
 	for _, k := range Kinds() {
-		for _, name := range append(k.Aliases, k.Name) {
-			if name == kind {
-				return k.New(plugin.Config{
-					Name: "P", Hooks: hooks, Raw: json.RawMessage(config), Logger: slog.New(slog.DiscardHandler),
-				})
-			}
+		if k.Name == kind || slices.Contains(k.Aliases, kind) {
+			return k.New(plugin.Config{
+				Name: "P", Hooks: hooks, Raw: json.RawMessage(config), Logger: slog.New(slog.DiscardHandler),
+			})
 		}
 	}
 	t.Fatalf("no kind %s", kind)

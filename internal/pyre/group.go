@@ -92,7 +92,7 @@ func (p *parser) capture(start int, name string, f flags) (*node, error) {
 func (p *parser) extension(start int, f flags) (*node, error) {
 	switch c := p.next(); c {
 	case '<':
-		name, err := p.until('>', "group name")
+		name, err := p.name('>')
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +101,7 @@ func (p *parser) extension(start int, f flags) (*node, error) {
 		}
 		return p.capture(start, name, f)
 	case '=':
-		name, err := p.until(')', "group name")
+		name, err := p.name(')')
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +158,7 @@ func (p *parser) lookBehind(start int, f flags) (*node, error) {
 
 // conditional reads (?(group)yes|no).
 func (p *parser) conditional(start int, f flags) (*node, error) {
-	name, err := p.until(')', "group name")
+	name, err := p.name(')')
 	if err != nil {
 		return nil, err
 	}

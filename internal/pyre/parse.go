@@ -76,19 +76,19 @@ func (p *parser) take(text string) bool {
 	return true
 }
 
-// until returns the text up to end, and passes both.
-func (p *parser) until(end rune, what string) (string, error) {
+// name returns the name of a group that goes up to end, and passes both.
+func (p *parser) name(end rune) (string, error) {
 	start := p.pos
 	for p.more() {
 		if c := p.next(); c == end {
 			if p.pos-1 == start {
-				return "", p.fault(start, "missing %s", what)
+				return "", p.fault(start, "missing group name")
 			}
 			return string(p.src[start : p.pos-1]), nil
 		}
 	}
 	if p.pos == start {
-		return "", p.fault(start, "missing %s", what)
+		return "", p.fault(start, "missing group name")
 	}
 	return "", p.fault(start, "missing %c, unterminated name", end)
 }

@@ -97,8 +97,8 @@ func compileSlow(text string) (*regexp2.Regexp, error) {
 // fits reports whether the fast engine may search text.
 func (re *Regexp) fits(text string) bool {
 	return re.fast != nil &&
-		!(re.limits.noNewline && strings.HasSuffix(text, "\n")) &&
-		!(re.limits.ascii && !isASCII(text))
+		(!re.limits.noNewline || !strings.HasSuffix(text, "\n")) &&
+		(!re.limits.ascii || isASCII(text))
 }
 
 func isASCII(s string) bool {

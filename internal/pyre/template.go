@@ -79,7 +79,7 @@ func (t *template) named(start int) error {
 	if !t.take("<") {
 		return t.fault(start, "missing <")
 	}
-	name, err := t.until('>', "group name")
+	name, err := t.name('>')
 	if err != nil {
 		return err
 	}
