@@ -135,14 +135,8 @@ func (i *inspector) halves() {
 	case s.mismatched():
 		i.add(StatusBroken, "key_mismatch", i.keyFile(), "the private key does not belong to the certificate", again)
 	}
-	if s.modeErr != nil {
-		path := i.keyFile()
-		hints := hint.Of(s.modeErr)
-		how := "chmod 600 " + path
-		if len(hints) > 0 {
-			how = hints[0]
-		}
-		i.add(StatusBroken, "key_mode", path, s.modeErr.Error(), how)
+	for _, path := range s.open {
+		i.add(StatusBroken, "key_mode", path, "others can read this private key", "chmod 600 "+path)
 	}
 	if s.pending {
 		i.add(StatusOK, "interrupted", i.nextDir(), "a new pair was made but not put into place yet; servers use it from here", "finish it: "+i.cmd("renew"))

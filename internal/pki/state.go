@@ -21,9 +21,9 @@ type state struct {
 	cert    *x509.Certificate   // the leaf or, in the CA's bundle, the one that ca.key signs for
 	certErr error
 
-	keyErr  error // fs.ErrNotExist when the key is not here
-	modeErr error // others can read it, or client.pem
-	key     crypto.Signer
+	keyErr error // fs.ErrNotExist when the key is not here
+	key    crypto.Signer
+	open   []string // files with the private key that others can read
 
 	copied  []*x509.Certificate // ca.crt, of a leaf
 	copyErr error
@@ -74,12 +74,18 @@ func (t *Tree) readPair(f folder) *state {
 		s.keyErr = err
 		return s
 	}
-	s.modeErr = keyfile.CheckKeyMode(f.keyFile())
+	s.checkMode(f.keyFile())
 	s.key, s.keyErr = keyfile.ParseKey(data, t.password)
 	if s.keyErr != nil {
 		s.keyErr = fmt.Errorf("%s: %w", f.keyFile(), s.keyErr)
 	}
 	return s
+}
+
+func (s *state) checkMode(path string) {
+	if errors.Is(keyfile.CheckKeyMode(path), keyfile.ErrMode) {
+		s.open = append(s.open, path)
+	}
 }
 
 // pickCA finds the CA's certificate among those in its file.
@@ -128,9 +134,7 @@ func (s *state) readPEM() {
 		s.pem = pemMissing
 		return
 	}
-	if err := keyfile.CheckKeyMode(path); err != nil && s.modeErr == nil {
-		s.modeErr = err
-	}
+	s.checkMode(path)
 	s.pem = pemStale
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "CERTIFICATE" {
