@@ -37,7 +37,7 @@ type files struct {
 func (m *material) readPair(f files, role x509.ExtKeyUsage, now time.Time) error {
 	pair, err := keyfile.ReadPair(f.certFile, f.keyFile, f.password)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.blame(err), err)
+		return f.blame(err)
 	}
 	c := pair.TLS()
 	m.cert, m.chain = &c, pair.Chain
@@ -53,17 +53,21 @@ func (m *material) readPair(f files, role x509.ExtKeyUsage, now time.Time) error
 	return nil
 }
 
-// blame names the field that an error of ReadPair is about.
-func (f files) blame(err error) string {
+// blame puts before an error of ReadPair the field that it is about.
+func (f files) blame(err error) error {
+	password := f.name("keyfile_password")
 	switch {
 	case errors.Is(err, keyfile.ErrMismatch):
-		return f.name("certfile") + " and " + f.name("keyfile")
-	case errors.Is(err, keyfile.ErrPassword), errors.Is(err, keyfile.ErrNoPassword):
-		return f.name("keyfile_password")
+		return hint.Add(fmt.Errorf("%s and %s: %w", f.name("certfile"), f.name("keyfile"), err),
+			"take both from one folder that `sallyport certs` made; `sallyport certs check` finds pairs that do not match")
+	case errors.Is(err, keyfile.ErrPassword):
+		return fmt.Errorf("%s: %w", password, err)
+	case errors.Is(err, keyfile.ErrNoPassword):
+		return hint.Add(fmt.Errorf("%s: %w", password, err), "set "+password+" to the password, or to @/path/of/a/file that holds it")
 	case strings.HasPrefix(err.Error(), "reading the private key"): // keyfile's own words for all its key errors
-		return f.name("keyfile")
+		return fmt.Errorf("%s: %w", f.name("keyfile"), err)
 	default:
-		return f.name("certfile")
+		return fmt.Errorf("%s: %w", f.name("certfile"), err)
 	}
 }
 
@@ -105,6 +109,22 @@ func (m *material) readBundle(f files) error {
 		}
 	}
 	m.trust = newTrust(certs)
+	return nil
+}
+
+// valid returns an error when a certificate of ours, or a CA that we trust,
+// is out of date.
+func (m *material) valid(now time.Time) error {
+	for _, c := range m.chain {
+		if text := validity(c, now); text != "" {
+			return errors.New("own " + text)
+		}
+	}
+	for _, c := range m.trust.bundle {
+		if text := validity(c, now); text != "" {
+			return errors.New("trusted " + text)
+		}
+	}
 	return nil
 }
 

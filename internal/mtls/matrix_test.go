@@ -100,11 +100,10 @@ func (w *world) connect(t *testing.T) outcome {
 	}
 	if err != nil {
 		o.clientError = strings.ReplaceAll(err.Error(), w.server.addr, "SERVER")
-		var e *Error
-		if !errors.As(err, &e) {
-			t.Errorf("the client's error is no *Error: %v", err)
-		} else {
+		if e, ok := errors.AsType[*Error](err); ok {
 			o.kind = e.Kind
+		} else {
+			t.Errorf("the client's error is no *Error: %v", err)
 		}
 	}
 	o.resumed = atServer.Peer.Resumed || atClient.Peer.Resumed
