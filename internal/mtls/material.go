@@ -112,22 +112,6 @@ func (m *material) readBundle(f files) error {
 	return nil
 }
 
-// valid returns an error when a certificate of ours, or a CA that we trust,
-// is out of date.
-func (m *material) valid(now time.Time) error {
-	for _, c := range m.chain {
-		if text := validity(c, now); text != "" {
-			return errors.New("own " + text)
-		}
-	}
-	for _, c := range m.trust.bundle {
-		if text := validity(c, now); text != "" {
-			return errors.New("trusted " + text)
-		}
-	}
-	return nil
-}
-
 func newTrust(certs []*x509.Certificate) trust {
 	t := trust{pool: x509.NewCertPool(), bundle: certs}
 	for _, c := range certs {

@@ -1,6 +1,7 @@
 package mtls
 
 import (
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"os"
@@ -376,11 +377,19 @@ func TestReadyFollowsTheClock(t *testing.T) {
 	if err := s.Ready(); err == nil || !strings.HasPrefix(err.Error(), "own certificate has expired") {
 		t.Errorf("after the leaf's end: %v", err)
 	}
+	// The leaf replaced by one that lives on, the CA's end counts.
 	snap := *s.snap.Load()
-	snap.chain = nil
+	long := pkitest.PluginSpec("P")
+	long.NotAfter = start.Add(9600 * time.Hour)
+	snap.chain = []*x509.Certificate{f.ca.Leaf(t, long).Cert}
 	s.snap.Store(&snap)
 	c.set(start.Add(480 * time.Hour))
-	if err := s.Ready(); err == nil || !strings.HasPrefix(err.Error(), "trusted CA certificate "+caName+" has expired") {
+	if err := s.Ready(); err == nil || !strings.HasPrefix(err.Error(), "every CA in the bundle has expired") {
 		t.Errorf("after the CA's end: %v", err)
+	}
+	// One CA that is still valid is enough: so it is while a CA is replaced.
+	snap.trust = newTrust([]*x509.Certificate{f.ca.Cert, pkitest.NewCA(t, pkitest.CAOptions{NotAfter: start.Add(9600 * time.Hour)}).Cert})
+	if err := s.Ready(); err != nil {
+		t.Errorf("with a CA that is valid: %v", err)
 	}
 }

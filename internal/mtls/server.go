@@ -249,10 +249,6 @@ func (w *onceWarner) warn(cert *x509.Certificate, why string) {
 	w.log.Warn(why, append(attrs, slog.Time("not_after", cert.NotAfter))...)
 }
 
-// Ready returns nil while what the server stands on is valid: its own
-// certificate, and each CA that it trusts.
-func (s *Server) Ready() error { return s.snap.Load().valid(s.o.Now()) }
-
 // Connections returns how many connections are open, those in handshake too.
 func (s *Server) Connections() int {
 	s.mu.Lock()

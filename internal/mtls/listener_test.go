@@ -1,0 +1,398 @@
+package mtls
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport-mcp/sallyport/internal/pkitest"
+)
+
+// pipes is a listener in memory, so that its time can be a bubble's.
+type pipes struct {
+	conns chan net.Conn
+	errs  chan error
+	once  sync.Once
+	done  chan struct{}
+}
+
+func newPipes() *pipes {
+	return &pipes{conns: make(chan net.Conn), errs: make(chan error), done: make(chan struct{})}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case err := <-p.errs:
+		return nil, err
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipes) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	p.conns <- theirs
+	return ours
+}
+
+// bubble is a server on pipes inside a synctest bubble.
+type bubble struct {
+	*running
+	pipes *pipes
+	ca    *pkitest.CA
+}
+
+func newBubble(t *testing.T, o Options) *bubble {
+	t.Helper()
+	ca := pkitest.NewCA(t)
+	opt, r := newOptions(o)
+	r.Server = newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca), clientAuth: CertRequired}, opt.filled())
+	b := &bubble{r, newPipes(), ca}
+	serveEcho(t, r.Listen(b.pipes))
+	return b
+}
+
+// connect makes an honest connection with a certificate valid for life, and
+// proves that it is admitted.
+func (b *bubble) connect(t *testing.T, life time.Duration) (*tls.Conn, error) {
+	t.Helper()
+	s := pkitest.GatewaySpec()
+	s.NotAfter = time.Now().Add(life)
+	leaf := b.ca.Leaf(t, s)
+	c := tls.Client(b.pipes.dial(), &tls.Config{
+		RootCAs: b.ca.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{leaf.TLS()},
+	})
+	if _, err := c.Write([]byte("x")); err != nil {
+		return c, err
+	}
+	_, err := io.ReadFull(c, make([]byte, 1))
+	return c, err
+}
+
+func (b *bubble) mustConnect(t *testing.T, life time.Duration) *tls.Conn {
+	t.Helper()
+	c, err := b.connect(t, life)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b.log)
+	}
+	if i := b.next(t); i.Err != nil {
+		t.Fatal(i.Err)
+	}
+	return c
+}
+
+// closed waits until the server closes c, and returns how long that took.
+func closed(c net.Conn) time.Duration {
+	start := time.Now()
+	_, _ = io.Copy(io.Discard, c)
+	c.Close()
+	return time.Since(start)
+}
+
+func TestHalfOpenHandshakeEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, Options{HandshakeTimeout: 7 * time.Second})
+		silent := b.pipes.dial()
+		if took := closed(silent); took != 7*time.Second {
+			t.Errorf("closed after %v", took)
+		}
+		if i := b.next(t); !errors.Is(i.Err, errTooSlow) {
+			t.Errorf("reason %v", i.Err)
+		}
+		// One byte at a time does not buy more time than silence.
+		slow := b.pipes.dial()
+		go func() {
+			for _, octet := range []byte{22, 3, 1, 1, 0, 1, 0, 0, 250} {
+				if _, err := slow.Write([]byte{octet}); err != nil {
+					return
+				}
+				<-time.After(time.Second)
+			}
+		}()
+		if took := closed(slow); took != 7*time.Second {
+			t.Errorf("slow-loris closed after %v", took)
+		}
+		b.next(t)
+		synctest.Wait()
+		if n := b.Connections(); n != 0 {
+			t.Errorf("%d connections are still counted", n)
+		}
+		if got := b.log.records(t, slog.LevelInfo, "refused"); len(got) != 2 {
+			t.Errorf("want a line for each: %v", got)
+		}
+	})
+}
+
+func TestIdleHandshakesDoNotKeepOthersOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, Options{MaxHandshakes: 2})
+		first, second := b.pipes.dial(), b.pipes.dial()
+		defer first.Close()
+		defer second.Close()
+		start := time.Now()
+		// Both slots are taken. The oldest gives way once it is a second old, not
+		// before: when thousands reconnect at once, all are honest.
+		c := b.mustConnectAfterEviction(t)
+		defer c.Close()
+		if took := time.Since(start); took != evictAfter {
+			t.Errorf("the third connection waited %v", took)
+		}
+		if err := first.SetReadDeadline(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the first should have been closed: %v", err)
+		}
+		if err := second.SetReadDeadline(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
+			t.Errorf("the second should have been left alone: %v", err)
+		}
+	})
+}
+
+func (b *bubble) mustConnectAfterEviction(t *testing.T) *tls.Conn {
+	t.Helper()
+	c, err := b.connect(t, time.Hour)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b.log)
+	}
+	if i := b.next(t); !errors.Is(i.Err, errEvicted) {
+		t.Errorf("the oldest ended with %v", i.Err)
+	}
+	if i := b.next(t); i.Err != nil {
+		t.Errorf("the honest one: %v", i.Err)
+	}
+	return c
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, Options{MaxConns: 1})
+		c := b.mustConnect(t, time.Hour)
+		if _, err := b.connect(t, time.Hour); err == nil {
+			t.Error("one too many was admitted")
+		}
+		if i := b.next(t); !errors.Is(i.Err, errTooMany) {
+			t.Errorf("reason %v", i.Err)
+		}
+		c.Close()
+		synctest.Wait()
+		b.mustConnect(t, time.Hour).Close()
+	})
+}
+
+func TestCloseEndsHandshakesAndJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := pkitest.NewCA(t)
+		opt, r := newOptions(Options{})
+		s := newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca), clientAuth: CertRequired}, opt.filled())
+		p := newPipes()
+		l := s.Listen(p)
+		pending := p.dial()
+		synctest.Wait()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := closed(pending); took != 0 {
+			t.Errorf("the pending handshake took %v to end", took)
+		}
+		if n := s.Connections(); n != 0 {
+			t.Errorf("Close returned with %d connections in handshake", n)
+		}
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept after Close: %v", err)
+		}
+		if got := r.log.records(t, slog.LevelInfo, ""); len(got) != 0 {
+			t.Errorf("leaving is no refusal: %v", got)
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("second Close: %v", err)
+		}
+	})
+}
+
+// A connection that nobody accepts any more is closed too.
+func TestCloseEndsWhatWasNotAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := pkitest.NewCA(t)
+		opt, r := newOptions(Options{})
+		s := newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca)}, opt.filled())
+		p := newPipes()
+		l := s.Listen(p)
+		c := tls.Client(p.dial(), &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"})
+		if err := c.HandshakeContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.next(t)
+		// The pipe is unbuffered: closing a TLS connection says goodbye first.
+		go closed(c)
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := s.Connections(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	})
+}
+
+func TestAcceptErrorsReachTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := pkitest.NewCA(t)
+		opt, _ := newOptions(Options{})
+		s := newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca)}, opt.filled())
+		p := newPipes()
+		l := s.Listen(p)
+		defer l.Close()
+		full := errors.New("too many open files")
+		p.errs <- full
+		if _, err := l.Accept(); !errors.Is(err, full) {
+			t.Errorf("Accept: %v", err)
+		}
+		c := tls.Client(p.dial(), &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"})
+		defer c.NetConn().Close()
+		if err := c.HandshakeContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatalf("after the error: %v", err)
+		}
+		accepted.(*tls.Conn).NetConn().Close()
+	})
+}
+
+func TestConnectionsEndInTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		maxAge, life, want time.Duration
+		reason             string
+	}{
+		"maximum age":             {time.Hour, 24 * time.Hour, time.Hour, "maximum age reached"},
+		"age by default":          {0, 24 * time.Hour, time.Hour, "maximum age reached"},
+		"certificate ends first":  {time.Hour, 30 * time.Minute, 30 * time.Minute, "the peer's certificate has expired"},
+		"no maximum, certificate": {-1, 48 * time.Hour, 48 * time.Hour, "the peer's certificate has expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t, Options{MaxAge: c.maxAge})
+				var expired []string
+				b.o.Trace.Expired = func(_, reason string) { expired = append(expired, reason) }
+				conn := b.mustConnect(t, c.life)
+				if took := closed(conn); took != c.want {
+					t.Errorf("closed after %v, want %v", took, c.want)
+				}
+				synctest.Wait()
+				if len(expired) != 1 || expired[0] != c.reason {
+					t.Errorf("Trace.Expired: %q", expired)
+				}
+				if n := b.Connections(); n != 0 {
+					t.Errorf("%d connections are left", n)
+				}
+			})
+		})
+	}
+}
+
+// Some time before it is cut, a connection is due to end between two requests.
+func TestDueComesBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := pkitest.NewCA(t)
+		opt, _ := newOptions(Options{MaxAge: time.Hour})
+		s := newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca)}, opt.filled())
+		p := newPipes()
+		l := s.Listen(p)
+		defer l.Close()
+		c := tls.Client(p.dial(), &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"})
+		defer c.NetConn().Close()
+		if err := c.HandshakeContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go closed(c)
+		ctx := ConnContext(context.Background(), accepted)
+		<-time.After(49 * time.Minute)
+		if Due(ctx) {
+			t.Error("due after 49 minutes of 60")
+		}
+		<-time.After(6 * time.Minute)
+		if !Due(ctx) {
+			t.Error("not due after 55 minutes of 60")
+		}
+		if Due(ConnContext(context.Background(), c.NetConn())) {
+			t.Error("a connection that is not ours is due")
+		}
+		<-time.After(6 * time.Minute)
+		if n := s.Connections(); n != 0 {
+			t.Errorf("%d connections after an hour", n)
+		}
+	})
+}
+
+func TestPlainHTTPIsNamed(t *testing.T) {
+	o, r := newOptions(Options{})
+	ca := pkitest.NewCA(t)
+	start(t, newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca), clientAuth: CertRequired}, o.filled()), r)
+	for _, c := range []struct {
+		send, answer string
+		reason       error
+	}{
+		{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n", errPlain},
+		{"POST /mcp HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n", errPlain},
+		{"SSH-2.0-OpenSSH_9.9\r\n", "", errNotTLS},
+	} {
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, c.send); err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(conn)
+		conn.Close()
+		if c.answer == "" {
+			answer = answer[:0] // a TLS alert, if anything
+		}
+		if !strings.HasPrefix(string(answer), c.answer) {
+			t.Errorf("%q is answered %q", c.send, answer)
+		}
+		if i := r.next(t); !errors.Is(i.Err, c.reason) {
+			t.Errorf("%q: reason %v, want %v", c.send, i.Err, c.reason)
+		}
+	}
+}
+
+// A probe that looks whether the port is open is not worth a line.
+func TestSilentProbeIsDebug(t *testing.T) {
+	o, r := newOptions(Options{})
+	ca := pkitest.NewCA(t)
+	start(t, newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca), clientAuth: CertRequired}, o.filled()), r)
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if i := r.next(t); !errors.Is(i.Err, errSilent) {
+		t.Errorf("reason %v", i.Err)
+	}
+	if got := r.log.records(t, slog.LevelInfo, ""); len(got) != 0 {
+		t.Errorf("at INFO: %v", got)
+	}
+}
