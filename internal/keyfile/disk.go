@@ -39,7 +39,7 @@ type Disk struct {
 	// returned an error the Disk is dead, as after a crash: that operation and
 	// every later one fail with this error and change nothing, so that
 	// clean-up does not happen either. A write that it stops leaves half of
-	// its content.
+	// its content. It runs with the Disk locked: it must not use it.
 	Step func(op, path string) error
 
 	// Waiting, if set, is called once by a Lock that has to wait.

@@ -51,6 +51,10 @@ func TestDiskOrdersItsOperations(t *testing.T) {
 			tmp, err := d.TempDir(f, 0o755)
 			return errors.Join(err, os.Mkdir(f, 0o755), d.Rename(tmp, f))
 		}, []string{"mkdir f~", "remove f", "rename f", "sync ."}},
+		{"into another folder", func(d *Disk, root string) error {
+			return errors.Join(os.Mkdir(filepath.Join(root, "a"), 0o755), os.WriteFile(filepath.Join(root, "k"), nil, 0o600),
+				d.Rename(filepath.Join(root, "k"), filepath.Join(root, "a", "k")))
+		}, []string{"rename a/k", "sync a", "sync ."}},
 		{"folder gone", func(d *Disk, root string) error {
 			f := filepath.Join(root, "f")
 			return errors.Join(os.Mkdir(f, 0o755), os.WriteFile(filepath.Join(f, "x"), nil, 0o600), d.RemoveAll(f))
@@ -96,9 +100,12 @@ func TestDiskCrashLeavesOldOrNew(t *testing.T) {
 		if err := new(Disk).WriteFile(path, []byte("old"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		steps, after := 0, 0
-		d := &Disk{Step: func(string, string) error {
+		steps, after, torn := 0, 0, ""
+		d := &Disk{Step: func(op, path string) error {
 			if steps++; steps == n {
+				if op == OpWrite {
+					torn = path
+				}
 				return crash
 			}
 			if steps > n {
@@ -121,6 +128,9 @@ func TestDiskCrashLeavesOldOrNew(t *testing.T) {
 		}
 		if got := read(t, path); got != "old" && got != "renewed" {
 			t.Errorf("step %d: the file holds %q", n, got)
+		}
+		if torn != "" && read(t, torn) != "ren" {
+			t.Errorf("the write that was stopped left %q", read(t, torn))
 		}
 		if err := new(Disk).Sweep(dir); err != nil {
 			t.Fatal(err)

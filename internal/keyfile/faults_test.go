@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -135,6 +136,7 @@ func TestKeyFaults(t *testing.T) {
 		}, ErrTruncated, "bytes of"},
 		{"PBES2, encrypted part cut", encrypted, shorten(-7, 0), ErrTruncated, "whole blocks"},
 		{"PBES2, encrypted part lacks its last block", encrypted, shorten(-16, 0), ErrTruncated, "encrypted bytes of"},
+		{"PBES2, padding block missing", "ed25519 pbkdf2 aes-256-cbc SHA256", shorten(-16, 0), ErrTruncated, "48 encrypted bytes of more"},
 		{"PBES2, encrypted part lacks much", encrypted, shorten(32, 0), ErrTruncated, "encrypted bytes of"},
 		{"PBES2, nothing encrypted", encrypted, shorten(0, 0), ErrTruncated, "0 encrypted bytes"},
 		{"PBES2, first block damaged", encrypted, flip(-144), ErrPassword, ""},
@@ -182,6 +184,17 @@ func TestKeyFaults(t *testing.T) {
 				t.Errorf("the error holds the password: %v", err)
 			}
 		})
+	}
+}
+
+// Garbage may look like the start of a key: once in a few hundred wrong
+// passwords for its first byte. No wrong password may be called damage.
+func TestEveryWrongPasswordIsOne(t *testing.T) {
+	key := archive(t, "keys")["ec dek-info aes128"]
+	for n := range 5000 {
+		if _, err := ParseKey(key, fmt.Appendf(nil, "wrong %d", n)); !errors.Is(err, ErrPassword) {
+			t.Errorf("password %d: %v", n, err)
+		}
 	}
 }
 
