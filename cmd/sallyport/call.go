@@ -96,7 +96,7 @@ func (a *app) call(cmd *cobra.Command, f *callFlags) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }() // nothing is left to lose
 	answer, err := p.Call(cmd.Context(), plugin.Hook(f.hook), payload, hookContext)
 	if err != nil {
 		return err

@@ -44,6 +44,9 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 		return target, nil
 	}
 	tls, err := clientTLS(target.Name, mcp.TLS)
+	if f.url != "" {
+		tls.Name = flagName(mcp.TLS)
+	}
 	if err == nil {
 		target.TLS, err = mtls.NewClient(tls, &mtls.Options{Logger: a.log})
 	}
@@ -51,6 +54,16 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 		return target, fmt.Errorf("plugin %s: %w", target.Name, err)
 	}
 	return target, nil
+}
+
+// flagName names a field for who gave no file: what nobody set is a flag.
+func flagName(t *config.ClientTLS) func(string) string {
+	return func(field string) string {
+		if t.SourceOf(field).IsDefault() {
+			return "--" + strings.ReplaceAll(field, "_", "-")
+		}
+		return t.Name(field)
+	}
 }
 
 // callEntry finds the plugin in the file.

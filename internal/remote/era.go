@@ -86,7 +86,7 @@ func (p *Plugin) probe(ctx context.Context) (era, error) {
 	case legacyErr == nil, errors.As(legacyErr, &toolFailed) && !refused(legacyErr):
 		p.log.InfoContext(ctx, "plugin server is of the legacy era", "plugin", p.cfg.Name, "url", p.cfg.URL)
 		return legacyEra, nil
-	case refused(legacyErr):
+	case refused(legacyErr) && legacyErr.Error() != err.Error():
 		return unknownEra, fmt.Errorf("%w (and to initialize: %w)", err, legacyErr)
 	}
 	return unknownEra, legacyErr

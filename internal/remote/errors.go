@@ -138,10 +138,7 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 	case errors.As(err, &bad):
 		return BadAnswer, err
 	case errors.As(err, &status):
-		if status.status >= http.StatusBadGateway && status.status <= http.StatusGatewayTimeout {
-			return Unreachable, err
-		}
-		return BadAnswer, hint.Add(err, "check that the URL is a plugin server's endpoint; its path is /mcp")
+		return p.classifyStatus(status, err)
 	case errors.As(err, &rpc):
 		return BadAnswer, rpc
 	case errors.As(err, &large):
@@ -157,7 +154,22 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 		}
 		return TLS, err
 	}
-	return classifyNetwork(err)
+	return p.classifyNetwork(err)
+}
+
+func (p *Plugin) classifyStatus(status *statusError, err error) (Kind, error) {
+	switch {
+	case status.status >= http.StatusBadGateway && status.status <= http.StatusGatewayTimeout:
+		return Unreachable, err
+	case status.status == http.StatusBadRequest && p.url.Scheme == "http" &&
+		(strings.Contains(status.text, "speaks TLS") || strings.Contains(status.text, "HTTP request to an HTTPS server")):
+		return TLS, plainToTLS()
+	}
+	return BadAnswer, hint.Add(err, "check that the URL is a plugin server's endpoint; its path is /mcp")
+}
+
+func plainToTLS() error {
+	return hint.Add(errors.New("the server speaks TLS, and this URL is plain http"), "use an https URL, with client certificate, key and ca_bundle")
 }
 
 // kindOf translates the kinds of mtls.
@@ -174,7 +186,7 @@ func kindOf(e *mtls.Error) Kind {
 	return TLS
 }
 
-func classifyNetwork(err error) (Kind, error) {
+func (p *Plugin) classifyNetwork(err error) (Kind, error) {
 	var network net.Error
 	switch {
 	case errors.Is(err, errStale), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
@@ -182,14 +194,25 @@ func classifyNetwork(err error) (Kind, error) {
 		strings.Contains(err.Error(), "server closed idle connection"): // net/http does not export this one
 		return Unreachable, errors.New("the server closed the connection without an answer; whether the hook ran is not known")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Unreachable, hint.Add(err, "start the plugin server, or check host and port (lsof -i :PORT)")
+		return Unreachable, hint.Add(err, "start the plugin server, or see what listens: lsof -i :"+p.port())
 	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`):
 		// A TLS alert where an HTTP answer was expected.
-		return TLS, hint.Add(errors.New("the server speaks TLS, and this URL is plain http"), "use an https URL, with client certificate, key and ca_bundle")
+		return TLS, plainToTLS()
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		return BadAnswer, err
 	case errors.As(err, &network) && network.Timeout():
 		return Timeout, err
 	}
 	return Unreachable, err
+}
+
+// port is where the server should listen, for a hint.
+func (p *Plugin) port() string {
+	switch port := p.url.Port(); {
+	case port != "":
+		return port
+	case p.url.Scheme == "https":
+		return "443"
+	}
+	return "80"
 }

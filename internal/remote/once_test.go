@@ -288,9 +288,9 @@ func TestTheConnectionOutlivesAStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close(); _ = <-done })
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close(); <-done })
 	p := client(t, "http://"+l.Addr().String())
 	for range 20 {
 		if _, err := invoke(t, p, `{}`); err != nil {

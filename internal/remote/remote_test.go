@@ -264,6 +264,12 @@ func TestPlainHTTPToATLSPortIsExplained(t *testing.T) {
 	}()
 	_, err = invoke(t, client(t, "http://"+l.Addr().String()), `{}`)
 	wantKind(t, err, TLS, "speaks TLS")
+	// What net/http answers, and what our plugin server does.
+	for _, text := range []string{"Client sent an HTTP request to an HTTPS server.", "This port speaks TLS: use https://"} {
+		srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, text, http.StatusBadRequest) }))
+		_, err = invoke(t, client(t, srv.URL), `{}`)
+		wantKind(t, err, TLS, "speaks TLS")
+	}
 }
 
 func TestUnixSocket(t *testing.T) {
@@ -273,9 +279,9 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: &fake{}, ReadHeaderTimeout: time.Minute}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	defer func() { _ = srv.Close(); _ = <-done }()
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	defer func() { _ = srv.Close(); <-done }()
 	viaSocket := func(path string) *Plugin {
 		return client(t, "", func(c *Config, _ *Options) { c.URL, c.UDS = "", path })
 	}
