@@ -34,6 +34,9 @@ func MapStrings(raw json.RawMessage, f func(at Path, s string) (string, error)) 
 		if err != nil || now == old {
 			return err
 		}
+		if out == nil {
+			out = make(json.RawMessage, 0, len(raw)+len(now)-len(old)+64)
+		}
 		out = append(out, raw[copied:start]...)
 		out = appendQuoted(out, now)
 		copied = end
@@ -93,7 +96,7 @@ func unquote(quoted []byte) string {
 	if next < 0 {
 		return string(text)
 	}
-	b := make([]byte, 0, len(text))
+	b := make([]byte, 0, len(text)) // unescaping never lengthens
 	for ; next >= 0; next = bytes.IndexByte(text, '\\') {
 		b = append(b, text[:next]...)
 		text = text[next:]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/pyre"
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -74,20 +75,20 @@ func newWord(raw json.RawMessage, path string) (*pyre.Sub, error) {
 // Hooks implements [plugin.Plugin].
 func (p *searchReplace) Hooks() []plugin.Hook { return p.hooks }
 
+// invokeLimit bounds one call: patterns that backtrack are under a limit of
+// their own for each search, but a payload can hold many strings.
+const invokeLimit = 5 * time.Second
+
 // Invoke implements [plugin.Plugin]. The result carries a payload only when a
 // word was found and changed something.
 func (p *searchReplace) Invoke(ctx context.Context, hook plugin.Hook, payload json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, invokeLimit)
+	defer cancel()
 	modified, changed, err := plugin.MapStrings(payload, func(at plugin.Path, s string) (string, error) {
 		if !isText(hook, at) {
 			return s, nil
 		}
-		for _, word := range p.words {
-			var err error
-			if s, err = word.Replace(ctx, s); err != nil {
-				return "", fmt.Errorf("%s: %w", at, err)
-			}
-		}
-		return s, nil
+		return p.replace(ctx, at, s)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("search and replace in the payload of %s: %w", hook, err)
@@ -96,4 +97,21 @@ func (p *searchReplace) Invoke(ctx context.Context, hook plugin.Hook, payload js
 		return plugin.Continue(), nil
 	}
 	return &plugin.Result{Continue: true, ModifiedPayload: modified}, nil
+}
+
+// replace applies all words to one string. A search that took too long has
+// found nothing out about the text, so that it must not pass: that is an error,
+// whose text the operator needs.
+func (p *searchReplace) replace(ctx context.Context, at plugin.Path, s string) (string, error) {
+	for i, word := range p.words {
+		replaced, err := word.Replace(ctx, s)
+		if err != nil {
+			return "", &plugin.Error{
+				Message: fmt.Sprintf("words[%d].search on %s: %v", i, at, err),
+				Code:    "search_limit",
+			}
+		}
+		s = replaced
+	}
+	return s, nil
 }

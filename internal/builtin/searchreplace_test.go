@@ -3,8 +3,11 @@ package builtin
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -53,6 +56,14 @@ func TestSearchReplaceEditsTextAndNothingElse(t *testing.T) {
 		{"prompt messages", "prompt_post_fetch",
 			`{"prompt_id":"p","result":{"messages":[{"role":"crap","content":{"type":"text","text":"crap"}},{"role":"user","content":{"type":"image","data":"crap","mimeType":"crap"}}],"description":"d"}}`,
 			`{"prompt_id":"p","result":{"messages":[{"role":"crap","content":{"type":"text","text":"yikes"}},{"role":"user","content":{"type":"image","data":"crap","mimeType":"crap"}}],"description":"d"}}`},
+		{"a message that is bare text", "prompt_post_fetch", `{"prompt_id":"p","result":{"messages":[{"role":"user","content":"crap"}]}}`, `{"prompt_id":"p","result":{"messages":[{"role":"user","content":"yikes"}]}}`},
+		{"a message of several contents", "prompt_post_fetch", `{"prompt_id":"p","result":{"messages":[{"role":"user","content":[{"type":"text","text":"crap"}]}]}}`, `{"prompt_id":"p","result":{"messages":[{"role":"user","content":[{"type":"text","text":"yikes"}]}]}}`},
+		{"an unknown type of content", "tool_post_invoke", `{"name":"t","result":{"content":[{"type":"crap","html":"crap"}]}}`, `{"name":"t","result":{"content":[{"type":"crap","html":"yikes"}]}}`},
+		{"a resource link", "tool_post_invoke", `{"name":"t","result":{"content":[{"type":"resource_link","uri":"crap:","name":"crap","title":"crap","description":"crap"}]}}`,
+			`{"name":"t","result":{"content":[{"type":"resource_link","uri":"crap:","name":"crap","title":"yikes","description":"yikes"}]}}`},
+		{"a result in no shape", "tool_post_invoke", `{"name":"t","result":{"type":"crap","rows":[["crap",1]]}}`, `{"name":"t","result":{"type":"yikes","rows":[["yikes",1]]}}`},
+		{"what MCP gave its own meaning", "tool_post_invoke", `{"name":"t","result":{"resultType":"crap","requestState":"crap","inputRequests":{"crap":{"method":"crap"}}}}`, ``},
+		{"a hook that is not one of its own", "resource_pre_fetch", `{"uri":"crap:","metadata":{"a":"crap"}}`, ``},
 		{"plain tool result", "tool_post_invoke", `{"name":"t","result":"crap"}`, `{"name":"t","result":"yikes"}`},
 		{"MCP tool result", "tool_post_invoke",
 			`{"name":"t","result":{"content":[{"type":"text","text":"crap"},{"type":"resource","resource":{"uri":"crap:","text":"crap","blob":"crap"}}],"structuredContent":{"a":{"b":["crap"]}},"_meta":{"k":"crap"}}}`,
@@ -69,5 +80,67 @@ func TestSearchReplaceEditsTextAndNothingElse(t *testing.T) {
 				t.Errorf("got %+v\n%s\nwant %s", r, r.ModifiedPayload, tt.want)
 			}
 		})
+	}
+}
+
+func TestReplacementsMayRefer(t *testing.T) {
+	p := mustPlugin(t, "search_replace", `{"words":[{"search":"(?P<first>\\w+) (\\w+)","replace":"\\2, \\g<first>$1"},{"search":"(?<=ü),","replace":"\\t"}]}`)
+	r, err := p.Invoke(context.Background(), plugin.ToolPreInvoke, json.RawMessage(`{"name":"t","args":{"a":"Zoë Fü"}}`), &plugin.Context{})
+	if want := `{"name":"t","args":{"a":"Fü\t Zoë$1"}}`; err != nil || string(r.ModifiedPayload) != want {
+		t.Errorf("got %+v, %v, want %s", r, err, want)
+	}
+}
+
+// What a pattern could not search in time is refused, never passed.
+func TestAPatternThatTakesTooLongIsAPluginError(t *testing.T) {
+	p := mustPlugin(t, "search_replace", `{"words":[{"search":"a","replace":"b"},{"search":"(b+)+(?=c)$","replace":""}]}`)
+	payload, err := plugin.SetMember(json.RawMessage(`{"name":"t"}`), "args", map[string]string{"a": strings.Repeat("a", 5000) + "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Invoke(context.Background(), plugin.ToolPreInvoke, payload, &plugin.Context{})
+	e, ok := errors.AsType[*plugin.Error](err)
+	if r != nil || !ok || e.Code != "search_limit" || !strings.HasPrefix(e.Message, "words[1].search on args.a: the pattern takes too long on this text") {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// TestRecordedPayloads runs the reference's own recorded requests through: all
+// that has text in it is changed there and nowhere else.
+func TestRecordedPayloads(t *testing.T) {
+	tests := []struct{ hook, payload, want string }{
+		{"tool_pre_invoke", `{"name":"tool1","args":{"a":1,"n":null,"l":[null,{"z":null}],"f":1.5,"u":"\u00e9"},"headers":{"Authorization":"Bearer x"}}`,
+			`{"name":"tool1","args":{"a":1,"n":null,"l":[null,{"z":null}],"f":1.5,"u":"[é]"},"headers":{"Authorization":"Bearer x"}}`},
+		{"tool_post_invoke", `{"name":"tool1","result":{"content":[{"type":"text","text":"hi","annotations":null,"_meta":null}],"isError":false,"structuredContent":null,"_meta":null}}`,
+			`{"name":"tool1","result":{"content":[{"type":"text","text":"[hi]","annotations":null,"_meta":null}],"isError":false,"structuredContent":null,"_meta":null}}`},
+		{"prompt_pre_fetch", `{"prompt_id":"p1","args":{"user":"x"}}`, `{"prompt_id":"p1","args":{"user":"[x]"}}`},
+		{"prompt_post_fetch", `{"prompt_id":"p1","result":{"messages":[{"role":"user","content":{"type":"text","text":"hello"}},{"role":"assistant","content":{"type":"image","data":"aGk=","mime_type":"image/png"}}],"description":"dd"}}`,
+			`{"prompt_id":"p1","result":{"messages":[{"role":"user","content":{"type":"text","text":"[hello]"}},{"role":"assistant","content":{"type":"image","data":"aGk=","mime_type":"image/png"}}],"description":"dd"}}`},
+	}
+	p := mustPlugin(t, "search_replace", `{"words":[{"search":".+","replace":"[\\g<0>]"}]}`)
+	for _, tt := range tests {
+		r, err := p.Invoke(context.Background(), plugin.Hook(tt.hook), json.RawMessage(tt.payload), &plugin.Context{})
+		if err != nil || string(r.ModifiedPayload) != tt.want {
+			t.Errorf("%s: got %+v, %v\n%s\nwant %s", tt.hook, r, err, r.ModifiedPayload, tt.want)
+		}
+	}
+}
+
+func BenchmarkSearchReplace(b *testing.B) {
+	sentence := `a quite ordinary sentence with \"quotes\", an é and one crap in it. `
+	for _, size := range []int{1 << 10, 32 << 10} {
+		for name, found := range map[string]string{"found": sentence, "not found": strings.ReplaceAll(sentence, "crap", "carp")} {
+			payload := json.RawMessage(`{"name":"echo","args":{"text":"` + strings.Repeat(found, size/len(found)) + `","n":9007199254740993}}`)
+			b.Run(fmt.Sprintf("%d KB, %s", size>>10, name), func(b *testing.B) {
+				p := mustPlugin(b, "search_replace", yikes)
+				b.SetBytes(int64(len(payload)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := p.Invoke(context.Background(), plugin.ToolPreInvoke, payload, &plugin.Context{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -84,6 +84,25 @@ func (n *node) captures() bool {
 	return n.op == opGroup || slices.ContainsFunc(n.subs, (*node).captures)
 }
 
+// literal returns the text that n is, if it is plain text.
+func (n *node) literal() string {
+	switch {
+	case n.op == opSet && !n.set.negate && n.set.cats == "" && len(n.set.ranges) == 2 && n.set.ranges[0] == n.set.ranges[1]:
+		return string(n.set.ranges[0])
+	case n.op != opCat:
+		return ""
+	}
+	text := ""
+	for _, sub := range n.subs {
+		part := sub.literal()
+		if part == "" {
+			return ""
+		}
+		text += part
+	}
+	return text
+}
+
 func plus(a, b int) int { return min(a+b, unlimited) }
 
 func times(a, b int) int {

@@ -7,7 +7,7 @@
 // library's engine, linear in the text, gets all that it can express; what it
 // cannot (look-around, back-references, atomic groups, conditionals, patterns
 // that match the empty string) goes to regexp2, which backtracks, under a time
-// limit. Two things are the same in both engines for most texts only: `\b` is
+// limit. Plain text needs neither. Two things are the same in both engines for most texts only: `\b` is
 // that of RE2 while the text is ASCII, and `$` is its `\z` while the text does
 // not end in a newline. Such a pattern is kept for both engines, and each text
 // takes the fast one when it may.
@@ -44,6 +44,8 @@ type Regexp struct {
 	names    map[string]int // of groups
 	nullable bool           // can match the empty string
 
+	literal string // all that it matches is this; empty when it is no plain text
+
 	fast   *regexp.Regexp // nil when only backtracking will do
 	limits limits         // of fast
 
@@ -60,6 +62,9 @@ func Compile(pattern string) (*Regexp, error) {
 	}
 	shortest, _ := tree.width(map[int][2]int{})
 	re := &Regexp{groups: p.groups, names: p.names, nullable: shortest == 0}
+	if re.literal = tree.literal(); re.literal != "" {
+		return re, nil
+	}
 	if !re.nullable {
 		text, limits := emit(tree, true)
 		if !limits.impossible {

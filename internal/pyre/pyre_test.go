@@ -173,7 +173,7 @@ func TestEverydayPatternsAreFast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !re.fits("plain text") {
+		if re.literal == "" && !re.fits("plain text") {
 			t.Errorf("%s backtracks", pattern)
 		}
 	}

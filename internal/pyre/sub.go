@@ -29,6 +29,9 @@ func (s *Sub) Replace(ctx context.Context, text string) (string, error) {
 	var b strings.Builder
 	copied := 0
 	err := s.re.search(ctx, standIn(text), func(loc []int) {
+		if copied == 0 {
+			b.Grow(len(text) + 64)
+		}
 		b.WriteString(text[copied:loc[0]])
 		copied = loc[1]
 		for _, piece := range s.template {
@@ -67,6 +70,10 @@ func standIn(text string) string {
 // search calls found with each match in order. loc holds the byte offsets of
 // group 0, 1, … as pairs, -1 for a group that took no part; it is reused.
 func (re *Regexp) search(ctx context.Context, text string, found func(loc []int)) error {
+	if re.literal != "" {
+		re.searchLiteral(text, found)
+		return nil
+	}
 	if re.fits(text) {
 		for _, loc := range re.fast.FindAllStringSubmatchIndex(text, -1) {
 			found(loc)
@@ -99,6 +106,19 @@ func (re *Regexp) search(ctx context.Context, text string, found func(loc []int)
 		}
 	}
 	return nil
+}
+
+func (re *Regexp) searchLiteral(text string, found func(loc []int)) {
+	var loc [2]int
+	for {
+		i := strings.Index(text[loc[1]:], re.literal)
+		if i < 0 {
+			return
+		}
+		loc[0] = loc[1] + i
+		loc[1] = loc[0] + len(re.literal)
+		found(loc[:])
+	}
 }
 
 // fill puts the offsets of v's groups into loc and returns the match's end in
