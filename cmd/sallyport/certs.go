@@ -144,19 +144,27 @@ func (f *certsFlags) request(cmd *cobra.Command) (pki.Request, error) {
 	return r, nil
 }
 
+// sanSource is where the extra names come from.
+func sanSource(cmd *cobra.Command) string {
+	if cmd.Flags().Changed("san") {
+		return "--san"
+	}
+	return "MCP_CERT_SANS"
+}
+
 // extraSANs are those of --san or, without it, of MCP_CERT_SANS.
 func (f *certsFlags) extraSANs(cmd *cobra.Command) (pki.SANs, error) {
 	flag := cmd.Flags().Lookup("san")
 	if flag == nil {
 		return pki.SANs{}, nil
 	}
-	source, items := "--san", f.sans
+	items := f.sans
 	if !flag.Changed {
-		source, items = "MCP_CERT_SANS", []string{os.Getenv("MCP_CERT_SANS")}
+		items = []string{os.Getenv("MCP_CERT_SANS")}
 	}
 	sans, err := pki.ParseSANs(items)
 	if err != nil {
-		return sans, usageError("%s: %w", source, err)
+		return sans, usageError("%s: %w", sanSource(cmd), err)
 	}
 	return sans, nil
 }
@@ -217,16 +225,17 @@ func (f *certsFlags) tree() (t *pki.Tree, done func(), err error) {
 	return pki.New(f.dir, &pki.Options{Password: password, Report: p.print, Waiting: p.waiting}), p.finish, nil
 }
 
-// failed reports each error of a run by itself, with its hints, and gives the
+// failed reports each error of a run by itself, each hint once, and gives the
 // exit code.
-func (a *app) failed(err error, doing string) error {
-	var joined interface{ Unwrap() []error }
-	if err == nil || !errors.As(err, &joined) {
-		if err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
+func (a *app) failed(cmd *cobra.Command, err error) error {
+	if err == nil {
 		return nil
 	}
+	doing := "certs " + cmd.Name()
+	if errors.Is(err, pki.ErrIdentity) {
+		return usageError("%s: %s: %w", doing, sanSource(cmd), err)
+	}
+	said := map[string]bool{}
 	var walk func(error)
 	walk = func(err error) {
 		if list, ok := err.(interface{ Unwrap() []error }); ok {
@@ -235,7 +244,13 @@ func (a *app) failed(err error, doing string) error {
 			}
 			return
 		}
-		a.report(fmt.Errorf("%s: %w", doing, err))
+		fmt.Fprintf(a.stderr, "sallyport: %s: %s\n", doing, err)
+		for _, h := range hint.Of(err) {
+			if !said[h] {
+				fmt.Fprintf(a.stderr, "sallyport: hint: %s\n", h)
+			}
+			said[h] = true
+		}
 	}
 	walk(err)
 	return &exitError{code: exitFailed}

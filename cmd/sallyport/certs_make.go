@@ -119,7 +119,6 @@ in it: --san ip:127.0.0.1.`,
 // make runs one of the commands above: first everything is read and checked,
 // then something is written.
 func (f *certsFlags) make(cmd *cobra.Command, run func(context.Context, *pki.Tree, pki.Request) error, before ...func() error) error {
-	doing := "certs " + cmd.Name()
 	r, err := f.request(cmd)
 	if err != nil {
 		return err
@@ -130,12 +129,12 @@ func (f *certsFlags) make(cmd *cobra.Command, run func(context.Context, *pki.Tre
 	}
 	for _, check := range before {
 		if err := check(); err != nil {
-			return f.app.failed(err, doing)
+			return f.app.failed(cmd, err)
 		}
 	}
 	err = run(cmd.Context(), t, r)
 	done()
-	return f.app.failed(err, doing)
+	return f.app.failed(cmd, err)
 }
 
 // readPlugins finds the names of the external plugins. Each name that cannot

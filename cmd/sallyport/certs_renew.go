@@ -42,7 +42,7 @@ also repairs a named one whose key or certificate was lost.`,
 			}
 			err = t.Renew(cmd.Context(), r)
 			done()
-			return a.failed(err, "certs renew")
+			return a.failed(cmd, err)
 		},
 	}
 	f.addDir(cmd)

@@ -455,7 +455,7 @@ func (run *renewing) tellReaders() {
 		}
 		run.tell(Event{Kind: NeededBy, Path: f.dir, Text: what})
 	}
-	if len(run.touched) == 0 && len(run.errs) == 0 {
+	if len(run.touched) == 0 && errors.Join(run.errs...) == nil {
 		run.tell(Event{Kind: Note, Text: "nothing is due"})
 	}
 }

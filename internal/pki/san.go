@@ -206,13 +206,17 @@ func (s SANs) identities() []string {
 	return ids
 }
 
+// ErrIdentity says that an extra name would make a certificate stand for
+// somebody else.
+var ErrIdentity = errors.New("the extra subject alternative names would let it answer for the")
+
 // checkExtra refuses names that would let the holder of f's certificate pass
 // for another plugin or for the gateway.
 func (s SANs) checkExtra(f folder) error {
 	own := f.identity()
 	for _, id := range s.identities() {
 		if id != own {
-			return hint.Add(fmt.Errorf("%s: the extra subject alternative names would let it answer for the %s", f.label(), id),
+			return hint.Add(fmt.Errorf("%s: %w %s", f.label(), ErrIdentity, id),
 				"names that stand for a plugin or the gateway are put in by themselves; leave them out")
 		}
 	}
