@@ -32,6 +32,7 @@ internal/mtls: internal/keyfile
 internal/pki: internal/keyfile
 internal/pyre: -
 internal/builtin: plugin internal/pyre
+internal/pipeline: plugin
 internal/remote: plugin internal/wire internal/mtls
 plugin/server: plugin internal/wire internal/mtls internal/config
 cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote

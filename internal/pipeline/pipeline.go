@@ -1,0 +1,246 @@
+// Package pipeline runs the plugins of a hook around one request: order,
+// conditions, modes, timeouts and the merging of what they answer. It is
+// values in, values out, and knows no network: a plugin behind mutual TLS and
+// one in this process are the same to it (plugin protocol §7).
+//
+// A guardrail is never skipped in silence: a plugin whose hooks are not known
+// counts on every hook it might have, a condition that cannot be evaluated
+// counts as met, and a failure refuses the request unless the entry's mode says
+// otherwise.
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// Mode says what a plugin's verdict and failure do to a request, in
+// ContextForge's words.
+type Mode string
+
+// The modes. An empty Mode is Enforce.
+const (
+	Enforce            Mode = "enforce"              // a violation refuses, a failure refuses
+	EnforceIgnoreError Mode = "enforce_ignore_error" // a violation refuses, a failure is logged
+	Permissive         Mode = "permissive"           // both are logged; changes apply
+	Audit              Mode = "audit"                // both are logged; changes do not apply
+	Disabled           Mode = "disabled"             // not run, not contacted
+)
+
+// Entry is one configured plugin.
+type Entry struct {
+	// Name is the plugin's name; each name stands once in a pipeline.
+	Name string
+
+	// Plugin runs the hooks. If it also implements Discoverer, its hooks are
+	// learned at run time.
+	Plugin plugin.Plugin
+
+	// Mode is Enforce when empty.
+	Mode Mode
+
+	// Priority orders the plugins, lowest first; equal ones keep their order.
+	Priority int
+
+	// Timeout bounds one hook; zero takes Options.Timeout.
+	Timeout time.Duration
+
+	// Hooks are the hooks that the plugin runs on. When empty it is those that
+	// Plugin reports.
+	Hooks []plugin.Hook
+
+	// Conditions limit the requests that the plugin sees; empty means all.
+	Conditions []Condition
+
+	// ExposeHeaders are secret headers that this plugin is given all the same.
+	ExposeHeaders []string
+}
+
+// Discoverer is implemented by a plugin whose hooks are learned from a peer.
+type Discoverer interface {
+	// Discover returns the hooks that the peer reports for this plugin. An
+	// error means that the plugin is not known: it might have any hook.
+	// It is called before each hook and caches what it can.
+	Discover(ctx context.Context) ([]plugin.Hook, error)
+}
+
+// Options are a pipeline's settings. The zero value is ContextForge's defaults.
+type Options struct {
+	// Timeout bounds a hook whose entry sets none; zero is 30 s.
+	Timeout time.Duration
+
+	// FailOnPluginError makes every failure a refusal, whatever the mode.
+	FailOnPluginError bool
+
+	// MaxPayloadBytes bounds the payload of every hook; zero is 1,000,000.
+	MaxPayloadBytes int
+
+	// SecretHeaders are withheld from plugins beside Authorization, Cookie,
+	// Proxy-Authorization, X-Api-Key and Mcp-Session-Id.
+	SecretHeaders []string
+
+	// Logger receives one line per verdict that does not show in the answer;
+	// nil discards them.
+	Logger *slog.Logger
+}
+
+// Pipeline is an ordered set of plugins. It is safe for concurrent use. It does
+// not own the plugins.
+type Pipeline struct {
+	entries []Entry
+	o       Options
+}
+
+// New returns a pipeline of entries. A name that stands twice and a mode that
+// is not known are errors.
+func New(entries []Entry, options *Options) (*Pipeline, error) {
+	p := &Pipeline{entries: slices.Clone(entries)}
+	if options != nil {
+		p.o = *options
+	}
+	p.o.Timeout = cmp.Or(p.o.Timeout, 30*time.Second)
+	p.o.MaxPayloadBytes = cmp.Or(p.o.MaxPayloadBytes, 1_000_000)
+	if p.o.Logger == nil {
+		p.o.Logger = slog.New(slog.DiscardHandler)
+	}
+	names := map[string]bool{}
+	for i := range p.entries {
+		e := &p.entries[i]
+		e.Mode = cmp.Or(e.Mode, Enforce)
+		e.Timeout = cmp.Or(e.Timeout, p.o.Timeout)
+		switch e.Mode {
+		case Enforce, EnforceIgnoreError, Permissive, Audit, Disabled:
+		default:
+			return nil, fmt.Errorf("plugin %s: mode %q is not known here", e.Name, e.Mode)
+		}
+		if names[e.Name] {
+			return nil, fmt.Errorf("plugin %s: the name stands twice", e.Name)
+		}
+		names[e.Name] = true
+	}
+	slices.SortStableFunc(p.entries, func(a, b Entry) int { return cmp.Compare(a.Priority, b.Priority) })
+	return p, nil
+}
+
+// Outcome is what the plugins of one hook decided.
+type Outcome struct {
+	// Payload is the payload as merged; the bytes given in where nothing changed.
+	Payload json.RawMessage
+
+	// Refusal is nil when the request goes on.
+	Refusal *Refusal
+
+	// Metadata is what the plugins remarked, later ones over earlier ones.
+	Metadata plugin.Object
+
+	// Verdicts tells what each plugin that ran said, in order.
+	Verdicts []Verdict
+}
+
+// Refusal ends a request. Exactly one of Violation and Err is set.
+type Refusal struct {
+	Plugin    string            // whose refusal it is; empty for the pipeline's own
+	Violation *plugin.Violation // the plugin refused
+	Err       error             // the plugin failed, or was not known, and the mode refuses then
+}
+
+// Verdict is one plugin's part in a hook, for logs.
+type Verdict struct {
+	Plugin   string
+	Said     string // "pass", "changed", "refused", "would refuse", "failed", "failed, ignored"
+	Duration time.Duration
+	Err      error // of "failed" and "failed, ignored"
+}
+
+// Run passes payload through the plugins of hook. It changes req's context.
+// Run itself never fails: what goes wrong is a Refusal.
+func (p *Pipeline) Run(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request) *Outcome {
+	out := &Outcome{Payload: payload}
+	subject := newSubject(hook, payload)
+	for i := range p.entries {
+		e := &p.entries[i]
+		if e.Mode == Disabled || !subject.concerns(e, req) {
+			continue
+		}
+		runs, err := e.runsOn(ctx, hook)
+		if err == nil && !runs {
+			continue
+		}
+		if len(out.Payload) > p.o.MaxPayloadBytes {
+			err := fmt.Errorf("the payload has %d bytes, over max_payload_bytes %d", len(out.Payload), p.o.MaxPayloadBytes)
+			out.Refusal = &Refusal{Err: err}
+			return out
+		}
+		start := time.Now()
+		var result *plugin.Result
+		if err == nil {
+			result, err = p.invoke(ctx, e, hook, out, req)
+		}
+		p.settle(e, hook, out, result, err, time.Since(start))
+		if out.Refusal != nil {
+			return out
+		}
+		if result != nil && result.ModifiedPayload != nil {
+			subject = newSubject(hook, out.Payload)
+		}
+	}
+	return out
+}
+
+// runsOn reports whether the entry's plugin has the hook. An error says that it
+// may have it, but is not known.
+func (e *Entry) runsOn(ctx context.Context, hook plugin.Hook) (bool, error) {
+	if len(e.Hooks) > 0 && !slices.Contains(e.Hooks, hook) {
+		return false, nil
+	}
+	d, remote := e.Plugin.(Discoverer)
+	if !remote {
+		return slices.Contains(e.Plugin.Hooks(), hook), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	hooks, err := d.Discover(ctx)
+	if err != nil {
+		return false, err
+	}
+	return slices.Contains(hooks, hook), nil
+}
+
+// settle records what a plugin said and decides whether the request goes on.
+func (p *Pipeline) settle(e *Entry, hook plugin.Hook, out *Outcome, result *plugin.Result, err error, took time.Duration) {
+	v := Verdict{Plugin: e.Name, Said: "pass", Duration: took, Err: err}
+	log := p.o.Logger.With("plugin", e.Name, "hook", string(hook))
+	refuses := e.Mode == Enforce || e.Mode == EnforceIgnoreError
+	switch {
+	case err != nil && (e.Mode == Enforce || p.o.FailOnPluginError):
+		v.Said = "failed"
+		out.Refusal = &Refusal{Plugin: e.Name, Err: err}
+	case err != nil:
+		v.Said = "failed, ignored"
+		log.Warn("plugin failed; going on, as its mode says", "mode", string(e.Mode), "err", err)
+	case !result.Continue && refuses:
+		v.Said = "refused"
+		out.Refusal = &Refusal{Plugin: e.Name, Violation: violationOf(result)}
+	case !result.Continue:
+		v.Said = "would refuse"
+		log.Warn("plugin would block; going on, as its mode says", "mode", string(e.Mode), "code", violationOf(result).Code)
+	case result.ModifiedPayload != nil && e.Mode != Audit:
+		v.Said = "changed"
+	}
+	out.Verdicts = append(out.Verdicts, v)
+}
+
+// violationOf returns the result's violation, or one that says there was none.
+func violationOf(r *plugin.Result) *plugin.Violation {
+	if r.Violation != nil {
+		return r.Violation
+	}
+	return &plugin.Violation{Reason: "Refused", Description: "The plugin refused the request without a reason"}
+}

@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"maps"
+
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// Request is what the hooks of one client request share. It belongs to one
+// request and is not for concurrent use.
+type Request struct {
+	// Global describes the request to all plugins. Its State is shared by them,
+	// in order; its Metadata is theirs to read only.
+	Global plugin.GlobalContext
+
+	// OriginalName is the upstream's own name of the tool or prompt, where the
+	// payload has the client's. Conditions match either.
+	OriginalName string
+
+	// plugins keeps each plugin's state and metadata from hook to hook.
+	plugins map[string]*kept
+}
+
+type kept struct{ state, metadata plugin.Object }
+
+// contextFor returns a context for one plugin, which it may change freely.
+func (r *Request) contextFor(name string) *plugin.Context {
+	own := r.plugins[name]
+	if own == nil {
+		own = &kept{}
+	}
+	global := r.Global
+	global.State = cloned(global.State)
+	global.Metadata = cloned(global.Metadata)
+	return &plugin.Context{State: cloned(own.state), Metadata: cloned(own.metadata), GlobalContext: global}
+}
+
+// keep takes over what a plugin left in its context. Global metadata is not:
+// it is read-only. Global state merges: additions and overwrites, no deletions.
+func (r *Request) keep(name string, c *plugin.Context) {
+	if r.plugins == nil {
+		r.plugins = map[string]*kept{}
+	}
+	r.plugins[name] = &kept{state: c.State, metadata: c.Metadata}
+	if len(c.GlobalContext.State) > 0 && r.Global.State == nil {
+		r.Global.State = plugin.Object{}
+	}
+	maps.Copy(r.Global.State, c.GlobalContext.State)
+}
+
+// cloned returns a copy that is never nil. The values are shared: nobody
+// changes a raw value in place.
+func cloned(o plugin.Object) plugin.Object {
+	if o == nil {
+		return plugin.Object{}
+	}
+	return maps.Clone(o)
+}
+
+// userText returns the user as text for conditions; ok is false for an
+// anonymous request.
+func (r *Request) userText() (text string, ok bool) {
+	if len(r.Global.User) == 0 || string(r.Global.User) == "null" {
+		return "", false
+	}
+	if json.Unmarshal(r.Global.User, &text) == nil {
+		return text, true
+	}
+	var object struct{ Email, ID, Name, Sub string }
+	if json.Unmarshal(r.Global.User, &object) != nil {
+		return "", false
+	}
+	for _, s := range []string{object.Email, object.ID, object.Name, object.Sub} {
+		if s != "" {
+			return s, true
+		}
+	}
+	return "", false
+}
