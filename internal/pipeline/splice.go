@@ -53,7 +53,8 @@ func (r rules) restore(o, n *node) (dropped []string) {
 		case slices.Contains(r.writable, m.name):
 			kept = append(kept, m)
 		case was != nil:
-			if !r.shape.field(m.name).same(was, m.val) && !(r.shape.isDefault(m.name, was) && r.shape.isDefault(m.name, m.val)) {
+			bothSilent := r.shape.isDefault(m.name, was) && r.shape.isDefault(m.name, m.val)
+			if !bothSilent && !r.shape.field(m.name).same(was, m.val) {
 				dropped = append(dropped, m.name)
 			}
 			kept = append(kept, member{m.name, m.key, was})
