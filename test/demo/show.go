@@ -56,7 +56,7 @@ func (d *demo) calls(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  peer %s\n  %s, %s\n  %s", peer.get("subject"), peer.get("version"), peer.get("group"), &stdout)
+		fmt.Printf("  peer %s\n  %s, %s\n  %s", peer.get("subject"), peer.get("tls"), peer.get("group"), &stdout)
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ type answer struct {
 	}
 }
 
-// handshake finds the line about the TLS handshake in a command's log.
+// handshake finds what a command's log says about its peer.
 func handshake(log io.Reader) (record, error) {
 	dec := json.NewDecoder(log)
 	for {
@@ -80,8 +80,8 @@ func handshake(log io.Reader) (record, error) {
 		if err := dec.Decode(&line); err != nil {
 			return nil, fmt.Errorf("the call's log tells of no handshake: %w", err)
 		}
-		if line.get("subject") != "" && line.get("version") != "" {
-			return line, nil
+		if peer, ok := line["peer"].(map[string]any); ok && line.get("msg") == "TLS handshake" {
+			return peer, nil
 		}
 	}
 }
