@@ -190,6 +190,31 @@ func TestLockSurvivesDeletionOfTheTree(t *testing.T) {
 	}
 }
 
+// Between opening the lock file and locking it, the tree can go.
+func TestLockOnADeletedFileIsNone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), lockName)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := acquire(f, path); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := acquire(f, path); !errors.Is(err, errLocked) {
+		t.Errorf("deleted: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := acquire(f, path); !errors.Is(err, errLocked) {
+		t.Errorf("made anew: %v", err)
+	}
+}
+
 func read(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)

@@ -67,22 +67,25 @@ func (d *Disk) tryLock(tree, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f); err != nil {
+	if err := acquire(f, path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	// Whoever held it before may have deleted the tree: then this file is
-	// nobody's, and the lock on it keeps nobody out.
+	return f, nil
+}
+
+// acquire locks f, which was opened at path. Whoever held the lock before may
+// have deleted the tree: then f is nobody's, and a lock on it keeps nobody out.
+func acquire(f *os.File, path string) error {
+	if err := flock(f); err != nil {
+		return err
+	}
 	held, err := f.Stat()
-	if err == nil {
-		var there fs.FileInfo
-		there, err = os.Stat(path)
-		if err == nil && os.SameFile(held, there) {
-			return f, nil
-		}
+	if err != nil {
+		return err
 	}
-	f.Close()
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return nil, errLocked
+	there, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(held, there) {
+		return errLocked
 	}
-	return nil, err
+	return err
 }
