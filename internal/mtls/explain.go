@@ -24,6 +24,8 @@ func alertOf(err error) string {
 	return ""
 }
 
+var errNoAnswer = errors.New("the server closed the connection without an answer")
+
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
@@ -46,6 +48,8 @@ func (c *Client) dialError(addr string, err error) *Error {
 		_, port, _ := net.SplitHostPort(addr)
 		return &Error{Kind: KindUnreachable, Peer: addr, Err: hint.Add(errors.New("connection refused: nothing listens there"),
 			"start the plugin server, or see what listens: lsof -i :"+port)}
+	case isReset(err): // so fast that connect saw it
+		return &Error{Kind: KindUnreachable, Peer: addr, Err: errNoAnswer}
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Err != nil {
@@ -99,7 +103,7 @@ func (c *Client) translate(snap *clientSnapshot, err error) *Error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		kind, cause = KindUnreachable, errors.New("connection refused: nothing listens there")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err):
-		kind, cause = KindUnreachable, errors.New("the server closed the connection without an answer")
+		kind, cause = KindUnreachable, errNoAnswer
 	case strings.Contains(err.Error(), "tls: server selected unsupported protocol version"),
 		strings.Contains(err.Error(), "tls: no supported versions satisfy"):
 		cause = errors.New("the server speaks neither TLS 1.2 nor 1.3")

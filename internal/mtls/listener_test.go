@@ -102,6 +102,8 @@ func closed(c net.Conn) time.Duration {
 	return time.Since(start)
 }
 
+func closeNow(c net.Conn) { c.Close() }
+
 func TestHalfOpenHandshakeEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, Options{HandshakeTimeout: 7 * time.Second})
@@ -148,7 +150,7 @@ func TestIdleHandshakesDoNotKeepOthersOut(t *testing.T) {
 		// Both slots are taken. The oldest gives way once it is a second old, not
 		// before: when thousands reconnect at once, all are honest.
 		c := b.mustConnectAfterEviction(t)
-		defer c.Close()
+		defer closeNow(c)
 		if took := time.Since(start); took != evictAfter {
 			t.Errorf("the third connection waited %v", took)
 		}
@@ -187,9 +189,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 		if i := b.next(t); !errors.Is(i.Err, errTooMany) {
 			t.Errorf("reason %v", i.Err)
 		}
-		c.Close()
+		closeNow(c)
 		synctest.Wait()
-		b.mustConnect(t, time.Hour).Close()
+		closeNow(b.mustConnect(t, time.Hour))
 	})
 }
 

@@ -117,12 +117,12 @@ func TestServerRefusesToStart(t *testing.T) {
 		},
 		"9 wrong password": {
 			func(f *refusalFiles, c *ServerConfig) {
-				c.KeyFile, c.KeyPassword = f.encrypt(c.CertFile, "right"), []byte("wrong")
+				c.KeyFile, c.KeyPassword = f.encrypted(c.CertFile), []byte("wrong")
 			},
 			wantRefusal{"<keyfile_password>: reading the private key: {dir}/encrypted.key: the ENCRYPTED PRIVATE KEY of line 1: wrong password", ""},
 		},
 		"9 no password": {
-			func(f *refusalFiles, c *ServerConfig) { c.KeyFile = f.encrypt(c.CertFile, "right") },
+			func(f *refusalFiles, c *ServerConfig) { c.KeyFile = f.encrypted(c.CertFile) },
 			wantRefusal{"<keyfile_password>: reading the private key: {dir}/encrypted.key: the ENCRYPTED PRIVATE KEY of line 1: it is encrypted and there is no password", "set <keyfile_password>"},
 		},
 		"9 empty bundle": {
@@ -194,16 +194,19 @@ func TestServerRefusesToStart(t *testing.T) {
 	}
 }
 
-// encrypt writes a key of its own, encrypted, and puts its certificate where
-// certFile is.
-func (f *refusalFiles) encrypt(certFile, password string) string {
+// encrypted writes the encrypted key of testdata, whose 1000 iterations a test
+// can afford, and its certificate over certFile.
+func (f *refusalFiles) encrypted(certFile string) string {
 	f.t.Helper()
-	l := f.ca.Plugin(f.t, "P")
-	if err := os.WriteFile(certFile, l.CertPEM, 0o600); err != nil {
+	pem, err := os.ReadFile("testdata/password-is-right.key")
+	if err != nil {
 		f.t.Fatal(err)
 	}
-	pem, err := keyfile.MarshalKey(l.Key, []byte(password))
-	if err != nil {
+	s := pkitest.PluginSpec("P")
+	if s.Key, err = keyfile.ParseKey(pem, []byte("right")); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.WriteFile(certFile, f.ca.Leaf(f.t, s).CertPEM, 0o600); err != nil {
 		f.t.Fatal(err)
 	}
 	return f.put("encrypted.key", pem, 0o600)
@@ -212,7 +215,7 @@ func (f *refusalFiles) encrypt(certFile, password string) string {
 func TestEncryptedKeyStarts(t *testing.T) {
 	f := newRefusalFiles(t)
 	cfg := f.server()
-	cfg.KeyFile, cfg.KeyPassword = f.encrypt(cfg.CertFile, "right"), []byte("right")
+	cfg.KeyFile, cfg.KeyPassword = f.encrypted(cfg.CertFile), []byte("right")
 	if _, err := NewServer(cfg, nil); err != nil {
 		t.Error(err)
 	}
@@ -284,7 +287,7 @@ func TestErrorsNameTheFieldItselfByDefault(t *testing.T) {
 func TestKeyErrorsCanBeToldApart(t *testing.T) {
 	f := newRefusalFiles(t)
 	cfg := f.server()
-	cfg.KeyFile = f.encrypt(cfg.CertFile, "x")
+	cfg.KeyFile = f.encrypted(cfg.CertFile)
 	if _, err := NewServer(cfg, nil); !errors.Is(err, keyfile.ErrNoPassword) {
 		t.Errorf("%v is not ErrNoPassword", err)
 	}

@@ -124,6 +124,9 @@ type Spec struct {
 	// IsCA sets basicConstraints CA:TRUE.
 	IsCA bool
 
+	// Key, when set, is the certificate's key, and KeyType is not looked at.
+	Key crypto.Signer
+
 	// KeyType is ecdsa-p256 (also ""), ecdsa-p384, ed25519, rsa-1024, rsa-2048 or rsa-4096.
 	KeyType string
 
@@ -177,7 +180,10 @@ func (c *CA) Plugin(t testing.TB, name string) *Leaf {
 // Leaf issues what s describes. c may be nil when s.SelfSigned is set.
 func (c *CA) Leaf(t testing.TB, s Spec) *Leaf {
 	t.Helper()
-	key := newKey(t, s.KeyType)
+	key := s.Key
+	if key == nil {
+		key = newKey(t, s.KeyType)
+	}
 	tmpl := s.template(t)
 	parent, signer := tmpl, key
 	var chain []*x509.Certificate
