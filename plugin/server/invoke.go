@@ -60,20 +60,25 @@ func (p *served) invoke(ctx context.Context, log *slog.Logger, hook plugin.Hook,
 	go p.run(ctx, log, hook, payload, c, k)
 	select {
 	case <-k.done:
-		return k.result, k.err
+		return k.result, p.inTime(ctx, log, hook, k.err)
 	case <-ctx.Done():
 	}
 	p.abandoned.Add(1)
 	if !k.state.CompareAndSwap(callRunning, callAbandoned) {
 		p.abandoned.Add(-1)
 		<-k.done
-		return k.result, k.err
+		return k.result, p.inTime(ctx, log, hook, k.err)
 	}
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, ctx.Err()
+	return nil, p.inTime(ctx, log, hook, ctx.Err())
+}
+
+// inTime is err, unless the call failed because its time was over.
+func (p *served) inTime(ctx context.Context, log *slog.Logger, hook plugin.Hook, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
 	}
 	log.Error("plugin did not answer in time", "plugin", p.Name, "hook", hook, "timeout", p.Timeout)
-	return nil, &plugin.Error{Message: fmt.Sprintf("no answer within %s", p.Timeout.Round(time.Millisecond)), Code: "timeout"}
+	return &plugin.Error{Message: fmt.Sprintf("no answer within %s", p.Timeout.Round(time.Millisecond)), Code: "timeout"}
 }
 
 // run is the goroutine of one call. A panic ends the call, not the process.
