@@ -17,8 +17,9 @@ import (
 // connections that send nothing, or a header byte by byte, cannot keep others
 // out. When all are at work the new one is closed.
 type crowd struct {
-	max int
-	log *slog.Logger
+	max   int
+	first time.Duration // a connection that has not sent a request is spared so long
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	guests map[net.Conn]*guest
@@ -30,8 +31,8 @@ type guest struct {
 	working bool      // a handler runs for it
 }
 
-func newCrowd(limit int, logger *slog.Logger) *crowd {
-	return &crowd{max: limit, log: logger, guests: map[net.Conn]*guest{}}
+func newCrowd(limit int, first time.Duration, logger *slog.Logger) *crowd {
+	return &crowd{max: limit, first: first, log: logger, guests: map[net.Conn]*guest{}}
 }
 
 // track is the ConnState hook of the http.Server.
@@ -62,7 +63,7 @@ func (c *crowd) makeRoom(now time.Time) bool {
 	var spared net.Conn
 	var best *guest
 	for conn, g := range c.guests {
-		if g.working || (!g.served && now.Sub(g.since) < graceForFirst) {
+		if g.working || (!g.served && now.Sub(g.since) < c.first) {
 			continue
 		}
 		if best == nil || (best.served && !g.served) || (best.served == g.served && g.since.Before(best.since)) {

@@ -11,21 +11,36 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Limits of every listener. A connection may cost about this much and last this
-// long before it has said anything worth answering.
-const (
-	headerTimeout = 10 * time.Second  // to send a request's header
-	readTimeout   = 30 * time.Second  // to send a whole request
-	writeMargin   = 30 * time.Second  // to read the answer, after the plugin's time
-	idleTimeout   = 180 * time.Second // between requests: longer than clients keep theirs, so that they close first
-	maxHeader     = 32 << 10
+// limits are those of every listener. A connection may cost about this much,
+// and last this long, before it has said anything worth answering.
+type limits struct {
+	header time.Duration // to send a request's header
+	read   time.Duration // to send a whole request
+	write  time.Duration // to take the answer, after the plugin's time
+	idle   time.Duration // between requests
 
-	maxConns       = 1024 // connections of the MCP listener
-	maxHealthConns = 128  // connections of the health listener
-	graceForFirst  = time.Second
+	headerBytes int
+	conns       int           // connections of the MCP listener
+	healthConns int           // connections of the health listener
+	first       time.Duration // a new connection is not closed for another one before
+}
 
-	smallBody = 64 << 10 // bodies up to this size need no budget
-)
+func defaultLimits() limits {
+	return limits{
+		header: 10 * time.Second,
+		read:   30 * time.Second,
+		write:  30 * time.Second,
+		idle:   180 * time.Second, // longer than clients keep theirs, so that they close first
+
+		headerBytes: 32 << 10,
+		conns:       1024,
+		healthConns: 128,
+		first:       time.Second,
+	}
+}
+
+// smallBody is the size up to which a body needs no budget.
+const smallBody = 64 << 10
 
 // bodyBudget bounds the memory of large bodies that are being read or worked
 // on: many clients that send a large body slowly wait for each other instead
@@ -50,16 +65,16 @@ func (b *bodyBudget) take(ctx context.Context, size int64) (done func(), err err
 
 // newHTTPServer makes a server with limits on everything. answering is the
 // longest that a handler may take.
-func newHTTPServer(h http.Handler, c *crowd, logger *slog.Logger, answering time.Duration) *http.Server {
+func newHTTPServer(h http.Handler, c *crowd, l limits, logger *slog.Logger, answering time.Duration) *http.Server {
 	srv := &http.Server{
 		Handler:           c.working(h),
 		ConnState:         c.track,
 		ConnContext:       withConn,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      readTimeout + answering + writeMargin,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: l.header,
+		ReadTimeout:       l.read,
+		WriteTimeout:      l.read + answering + l.write,
+		IdleTimeout:       l.idle,
+		MaxHeaderBytes:    l.headerBytes,
 		ErrorLog:          log.New(&lineLogger{logger}, "", 0),
 		Protocols:         new(http.Protocols),
 	}

@@ -144,7 +144,7 @@ func (s *Server) runHTTP(ctx context.Context, cfg *config.Server) error {
 	if err != nil {
 		return err
 	}
-	main := &binding{Listener: l, handler: &front{s, h, !cfg.Health}, limit: maxConns}
+	main := &binding{Listener: l, handler: &front{s, h, !cfg.Health}, conns: s.limits.conns}
 	if security != nil {
 		h.ready = security.ready
 		main.Listener = security.Listen(l)
@@ -159,7 +159,7 @@ func (s *Server) runHTTP(ctx context.Context, cfg *config.Server) error {
 			main.Close()
 			return err
 		}
-		probes = &binding{Listener: hl, handler: h, limit: maxHealthConns}
+		probes = &binding{Listener: hl, handler: h, conns: s.limits.healthConns}
 		attrs = append(attrs, "health", hl.Addr().String())
 	}
 	s.warnExposed(cfg, main, probes)
@@ -213,7 +213,7 @@ func (s *Server) security(cfg *config.Server) (*security, error) {
 	m, err := mtls.NewServer(mtls.ServerConfig{
 		CertFile: t.CertFile.V, KeyFile: t.KeyFile.V, KeyPassword: password, CABundle: t.CABundle.V,
 		ClientAuth: t.CertReqs.V, AllowedClients: t.AllowedClients.V, Profile: mtls.Profile(t.PeerProfile.V), Name: t.Name,
-	}, &mtls.Options{Logger: s.log, MaxConns: maxConns})
+	}, &mtls.Options{Logger: s.log, MaxConns: s.limits.conns})
 	if err != nil {
 		return nil, err
 	}

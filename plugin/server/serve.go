@@ -15,7 +15,7 @@ import (
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &health{}
 	return s.serveAll(ctx, &binding{
-		Listener: l, handler: &front{s, h, true}, limit: maxConns,
+		Listener: l, handler: &front{s, h, true}, conns: s.limits.conns,
 	}, nil, h)
 }
 
@@ -24,16 +24,16 @@ type binding struct {
 	net.Listener
 	handler       http.Handler
 	authenticated bool // a client certificate is required
-	limit         int  // of connections
+	conns         int  // at most
 
 	srv   *http.Server
 	crowd *crowd
 }
 
-func (b *binding) prepare(log *slog.Logger, answering time.Duration) {
-	b.crowd = newCrowd(b.limit, log)
+func (b *binding) prepare(l limits, log *slog.Logger, answering time.Duration) {
+	b.crowd = newCrowd(b.conns, l.first, log)
 	guarded := &guard{Handler: b.handler, log: log, loopback: isLoopback(b.Addr()), authenticated: b.authenticated}
-	b.srv = newHTTPServer(guarded, b.crowd, log, answering)
+	b.srv = newHTTPServer(guarded, b.crowd, l, log, answering)
 }
 
 // serveAll serves the MCP listener and, unless it is nil, the health listener,
@@ -47,7 +47,7 @@ func (s *Server) serveAll(ctx context.Context, mcp, probes *binding, h *health) 
 	}
 	ended := make(chan error, len(bindings))
 	for _, b := range bindings {
-		b.prepare(s.log, s.longest())
+		b.prepare(s.limits, s.log, s.longest())
 		b.srv.BaseContext = func(net.Listener) context.Context { return work }
 		go func() { ended <- b.srv.Serve(b.Listener) }()
 	}

@@ -63,12 +63,13 @@ type Server struct {
 	static  statics
 	buffers sync.Pool // of *buffers
 	bodies  *bodyBudget
+	limits  limits
 }
 
 // New makes a server of these plugins. It does not own them: close them after
 // the last call of Serve or ServeStdio has returned.
 func New(entries []Entry, o *Options) (*Server, error) {
-	s := &Server{o: o.filled()}
+	s := &Server{o: o.filled(), limits: defaultLimits()}
 	s.log = s.o.Logger
 	s.buffers.New = func() any { return new(buffers) }
 	s.bodies = newBodyBudget(s.maxBody())
