@@ -102,6 +102,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   string
+	closes bool // Connection: close
 }
 
 // client keeps no connection behind.
@@ -136,7 +137,7 @@ func send(t *testing.T, method, url, body string, headers ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	return answer{resp.StatusCode, resp.Header, string(text), resp.Close}
 }
 
 // post sends one message as a legacy client does.

@@ -43,7 +43,7 @@ func dial(t *testing.T, addr string) net.Conn {
 }
 
 // answers sends text and reads one answer.
-func answers(t *testing.T, conn net.Conn, text string) *http.Response {
+func answers(t *testing.T, conn net.Conn, text string) answer {
 	t.Helper()
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
@@ -52,8 +52,12 @@ func answers(t *testing.T, conn net.Conn, text string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(body), resp.Close}
 }
 
 // isClosed waits for the server to close the connection; what it says before
@@ -117,8 +121,8 @@ func TestAnEndlessHeaderIsRefused(t *testing.T) {
 		t.Errorf("the heap has grown by %d bytes for a header of %d", grown, sent)
 	}
 	again := dial(t, addr)
-	if resp := answers(t, again, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", 40<<10)+"\r\n\r\n"); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("status %d, want 431", resp.StatusCode)
+	if resp := answers(t, again, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("x", 40<<10)+"\r\n\r\n"); resp.status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("status %d, want 431", resp.status)
 	}
 }
 
@@ -142,8 +146,8 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 		}
 	}
 	answers(t, dial(t, addr), healthRequest)
-	if resp := answers(t, served, healthRequest); resp.StatusCode != http.StatusOK {
-		t.Errorf("the connection that has served a request gave way before the silent ones: %d", resp.StatusCode)
+	if resp := answers(t, served, healthRequest); resp.status != http.StatusOK {
+		t.Errorf("the connection that has served a request gave way before the silent ones: %d", resp.status)
 	}
 	if !strings.Contains(log.String(), "too many connections") {
 		t.Errorf("log:\n%s", log)
@@ -183,12 +187,8 @@ func TestBodiesOverTheLimitAreRefused(t *testing.T) {
 			fmt.Sprintf("message is larger than the limit of %d bytes", limit)},
 	} {
 		resp := answers(t, dial(t, addr), c.request)
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(body), c.want) || !resp.Close {
-			t.Errorf("%s: status %d, close %v, body %s, want %s", name, resp.StatusCode, resp.Close, body, c.want)
+		if resp.status != http.StatusRequestEntityTooLarge || !strings.Contains(resp.body, c.want) || !resp.closes {
+			t.Errorf("%s: status %d, closes %v, body %s, want %s", name, resp.status, resp.closes, resp.body, c.want)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func useSDK(t *testing.T, revision string, transport mcp.Transport) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }() // closes stdin, too
 	if got := session.InitializeResult(); got.ProtocolVersion != revision || got.ServerInfo.Name != "MCP Plugin Server" || got.Instructions != "External plugin server for MCP Gateway" {
 		t.Errorf("initialize: %+v", got)
 	}

@@ -78,7 +78,7 @@ func replay(t *testing.T, base, text string) string {
 		}
 		a := send(t, method, base+path, body, headers...)
 		fmt.Fprintf(&out, "< %d\n", a.status)
-		for _, name := range []string{"Content-Type", "Allow", "Cache-Control", "X-Accel-Buffering", "Connection"} {
+		for _, name := range []string{"Content-Type", "Allow", "Cache-Control", "X-Accel-Buffering"} {
 			if v := a.header.Get(name); v != "" {
 				fmt.Fprintf(&out, "< %s: %s\n", name, v)
 			}

@@ -1,0 +1,269 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport-mcp/sallyport/internal/config"
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// The end of the context lets a call in flight finish; meanwhile /readyz says
+// that the server goes, and no new connection is taken.
+func TestServeDrains(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	s, err := New([]Entry{entry(func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+		close(entered)
+		<-release
+		return plugin.Continue(), nil
+	})}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mcp, probes := listenLoopback(t), listenLoopback(t)
+	h := &health{}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.serveAll(ctx, &binding{Listener: mcp, handler: &front{s, h, false}, conns: 9}, &binding{Listener: probes, handler: h, conns: 9}, h)
+	}()
+	silent := dial(t, mcp.Addr().String()) // would hold up http.Server.Shutdown for 5 s
+	got := make(chan answer)
+	go func() { got <- post(t, "http://"+mcp.Addr().String(), hookMessage(`{}`, testContext)) }()
+	<-entered
+	cancel()
+	isClosed(t, silent)
+	if a := send(t, "GET", "http://"+probes.Addr().String()+"/readyz", ""); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "shutting down") {
+		t.Errorf("readyz: %d %s", a.status, a.body)
+	}
+	if a := send(t, "GET", "http://"+probes.Addr().String()+"/livez", ""); a.status != http.StatusOK {
+		t.Errorf("livez: %d %s", a.status, a.body)
+	}
+	if conn, err := net.Dial("tcp", mcp.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("a new connection was taken")
+	}
+	close(release)
+	if a := <-got; a.status != http.StatusOK || !a.closes {
+		t.Errorf("the call in flight: %d, closes %v", a.status, a.closes)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A call that does not end is given up after the drain time.
+func TestServeDoesNotDrainForever(t *testing.T) {
+	entered := make(chan struct{})
+	log := &logLines{}
+	s, err := New([]Entry{entry(func(ctx context.Context, _ plugin.Hook, _ json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
+		close(entered)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})}, &Options{DrainTimeout: 50 * time.Millisecond, Logger: log.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listenLoopback(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	go func() {
+		resp, err := client(t).Post("http://"+l.Addr().String()+"/mcp", "application/json", strings.NewReader(hookMessage(`{}`, testContext)))
+		if err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-entered
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "shut down with calls in flight") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// The timeouts of a connection, without waiting for them.
+func TestDefaultLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New([]Entry{entry(passes)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newCrowd(1, time.Second, s.log)
+		a, other := net.Pipe()
+		b, another := net.Pipe()
+		defer other.Close()
+		defer another.Close()
+		c.track(a, http.StateNew)
+		c.track(b, http.StateNew) // a is too young to give way
+		if _, err := b.Write(nil); err == nil {
+			t.Error("the second connection was taken")
+		}
+		time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock
+		c.track(b, http.StateNew)
+		if _, err := a.Write(nil); err == nil {
+			t.Error("the first connection did not give way")
+		}
+		a.Close()
+		b.Close()
+	})
+}
+
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	for i := range 2 { // the second start finds the socket of the first, which was killed
+		l, err := listenUnix(t.Context(), path)
+		if err != nil {
+			t.Fatalf("start %d: %v", i, err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, error %v", info.Mode(), err)
+		}
+		if _, err := listenUnix(t.Context(), path); err == nil || !strings.Contains(err.Error(), "another process serves it") {
+			t.Errorf("a second server: error %v", err)
+		}
+		if i == 0 {
+			l.(*unixListener).Listener.Close() // as a kill does: the socket stays
+			continue
+		}
+		l.Close()
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket stays after Close: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenUnix(t.Context(), path); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("over a file: error %v", err)
+	}
+	if _, err := listenUnix(t.Context(), filepath.Join(t.TempDir(), strings.Repeat("x", 100), "s")); err == nil {
+		t.Error("a folder that is not there")
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".s*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestServeOnAUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := listenUnix(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New([]Entry{entry(passes)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, l) }()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if resp := answers(t, conn, "GET /health HTTP/1.1\r\nHost: anything\r\n\r\n"); resp.status != http.StatusOK {
+		t.Errorf("status %d", resp.status)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket stays: %v", err)
+	}
+}
+
+func TestChooseTransport(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	defer writer.Close()
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	said := config.Value[string]{V: "stdio", Source: config.Source{Env: "PLUGINS_TRANSPORT"}}
+	for name, c := range map[string]struct {
+		cfg           config.Server
+		stdin, stdout any
+		want, why     string
+	}{
+		"said":                        {config.Server{Transport: said, HTTPAsked: true}, file, file, "stdio", "env PLUGINS_TRANSPORT says so"},
+		"http asked for":              {config.Server{HTTPAsked: true}, reader, writer, "http", "ask for it"},
+		"two pipes":                   {config.Server{}, reader, writer, "stdio", "are pipes"},
+		"stdin a file":                {config.Server{}, file, writer, "http", "not both pipes"},
+		"stdout a file":               {config.Server{}, reader, file, "http", "not both pipes"},
+		"no files at all (embedding)": {config.Server{}, strings.NewReader(""), writer, "http", "not both pipes"},
+	} {
+		got, why := chooseTransport(&c.cfg, c.stdin, c.stdout)
+		if got != c.want || !strings.Contains(why, c.why) {
+			t.Errorf("%s: %s because %s, want %s because %s", name, got, why, c.want, c.why)
+		}
+	}
+}
+
+// Host is checked on loopback unless a client certificate has said who calls;
+// Origin always. What browsers do not send is let through.
+func TestGuard(t *testing.T) {
+	for name, c := range map[string]struct {
+		guard        guard
+		host, origin string
+		refused      bool
+	}{
+		"loopback, its address":          {guard{loopback: true}, "127.0.0.1:8000", "", false},
+		"loopback, 127.0.0.9":            {guard{loopback: true}, "127.0.0.9", "", false},
+		"loopback, IPv6":                 {guard{loopback: true}, "[::1]:8000", "", false},
+		"loopback, IPv6 without port":    {guard{loopback: true}, "[::1]", "", false},
+		"loopback, localhost":            {guard{loopback: true}, "localhost.", "", false},
+		"loopback, a rebound name":       {guard{loopback: true}, "evil.example:8000", "", true},
+		"loopback, a name that starts":   {guard{loopback: true}, "localhost.evil.example", "", true},
+		"loopback, an address as a name": {guard{loopback: true}, "127.0.0.1.evil.example", "", true},
+		"loopback, mutual TLS":           {guard{loopback: true, authenticated: true}, "mcp-plugin-x", "", false},
+		"loopback, a local page":         {guard{loopback: true}, "localhost", "http://127.0.0.1:3000", false},
+		"loopback, another page":         {guard{loopback: true}, "localhost", "https://evil.example", true},
+		"loopback, a page of no origin":  {guard{loopback: true}, "localhost", "null", true},
+		"mutual TLS, a page":             {guard{authenticated: true}, "x", "https://evil.example", true},
+		"all interfaces, any name":       {guard{}, "plugin.example", "", false},
+		"all interfaces, a local page":   {guard{}, "plugin.example", "http://localhost", true},
+	} {
+		r := &http.Request{Host: c.host, Header: http.Header{}, ProtoMajor: 1, ProtoMinor: 1}
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		if got := c.guard.foreign(r); (got != "") != c.refused {
+			t.Errorf("%s: %q, refused wanted: %v", name, got, c.refused)
+		}
+	}
+	old := &http.Request{Header: http.Header{}, ProtoMajor: 1, ProtoMinor: 0}
+	if got := (&guard{loopback: true}).foreign(old); got != "" {
+		t.Errorf("an HTTP/1.0 probe without Host: %q", got)
+	}
+}
+
+func TestLegacyMode(t *testing.T) {
+	for in, want := range map[[2]string]string{
+		{"", ""}: "enforce", {"enforce", ""}: "enforce", {"sequential", "fail"}: "enforce", {"sequential", "ignore"}: "enforce_ignore_error",
+		{"concurrent", ""}: "enforce", {"enforce_ignore_error", ""}: "enforce_ignore_error", {"permissive", ""}: "permissive",
+		{"transform", ""}: "permissive", {"audit", "fail"}: "permissive", {"fire_and_forget", ""}: "permissive", {"disabled", ""}: "disabled",
+	} {
+		if got := LegacyMode(in[0], in[1]); got != want {
+			t.Errorf("mode %q, on_error %q: %q, want %q", in[0], in[1], got, want)
+		}
+	}
+}
