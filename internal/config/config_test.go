@@ -2,7 +2,6 @@ package config
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -19,14 +18,16 @@ func env(pairs ...string) func(string) (string, bool) {
 	}
 }
 
-// write puts text into a file and returns its path.
-func write(t *testing.T, text string) string {
+// writeHere puts text into a file of the working directory.
+func writeHere(t *testing.T, name, text string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.yaml")
+	writeFile(t, name, text)
+}
+
+func writeFile(t interface{ Fatal(...any) }, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 func lines(p Problems) string {

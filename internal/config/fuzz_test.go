@@ -1,0 +1,86 @@
+package config
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzLoad feeds the reader arbitrary files: it must not crash or run away, and
+// every problem stands within the file.
+func FuzzLoad(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.yml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lookup := env("X", "a: [\n", "EMPTY", "", "PORT", "1", "PLUGINS_CLIENT_MTLS_CA_BUNDLE", "ca", "PLUGINS_SERVER_SSL_CERT_REQS", "1")
+		for _, names := range []bool{false, true} {
+			d := &decoder{document: newDocument("f", lookup), namesOnly: names}
+			if names {
+				d.env = nil
+			}
+			d.parse(data)
+			l := d.loader(Options{Env: lookup, Kinds: kinds()})
+			if !names {
+				judge(t, l)
+			}
+			if len(l.problems()) == 0 && l.root == nil {
+				t.Fatal("nothing was read and nothing reported")
+			}
+			within(t, string(data), l.problems())
+		}
+	})
+}
+
+// judge reads the file as everything and checks what came of it.
+func judge(t *testing.T, l *loader) {
+	s, c := l.server(), l.client()
+	for _, p := range append(s.Plugins, c.Plugins...) {
+		if !json.Valid(p.Config) || !json.Valid(p.Masked) {
+			t.Fatalf("config is no JSON: %s, %s", p.Config, p.Masked)
+		}
+		p.At("words[0].search")
+		p.At("a.b[1].c")
+	}
+	if len(l.problems().Errors()) == 0 && len(s.Plugins) == 0 {
+		t.Fatal("a server without plugins was accepted")
+	}
+	w := &shower{loader: l, over: map[string]Setting{}}
+	if l.root != nil {
+		w.object(l.root, fileShape, "")
+	}
+	if _, err := json.Marshal(w.out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// within checks that each problem stands in the file: on a line that it has,
+// and at most one column behind that line's end.
+func within(t *testing.T, text string, found Problems) {
+	// YAML knows more line ends than \n.
+	lines := strings.FieldsFunc(strings.NewReplacer("\r\n", "\n", "\n", " \n").Replace(strings.TrimPrefix(text, "\ufeff"))+" ", func(r rune) bool {
+		return r == '\n' || r == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029
+	})
+	for _, p := range found {
+		if p.Line == 0 {
+			continue
+		}
+		if p.Line < 1 || p.Line > len(lines)+1 || p.Column < 1 {
+			t.Fatalf("%v: the file has %d lines", p, len(lines))
+		}
+		if p.Line <= len(lines) && !strings.ContainsAny(text, "\r\u0085\u2028\u2029") && p.Column > utf8.RuneCountInString(lines[p.Line-1])+1 {
+			t.Fatalf("%v: line %d is %q", p, p.Line, lines[p.Line-1])
+		}
+	}
+}
