@@ -137,7 +137,7 @@ type Plugin struct {
 	OnError     string // "fail", "ignore", "disable", or "" when not set
 	Priority    int    // default 100
 	Conditions  []Condition
-	AppliedTo   json.RawMessage // nil when not set
+	AppliedTo   json.RawMessage // masked as Masked is; nil when not set
 
 	// Config is the entry's config: as JSON, `{}` when it has none. Numbers
 	// and key order are the file's.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,7 @@ import (
 // Limits of a file. They bound what a hostile file can cost; no real one comes
 // near.
 const (
-	maxFileBytes = 10 << 20
+	maxFileBytes = 4 << 20
 	maxDepth     = 100     // nesting, aliases followed
 	maxNodes     = 200_000 // values, each alias counted at full size
 )
@@ -24,6 +25,8 @@ const (
 // document is one parsed file and the problems found in it so far.
 type document struct {
 	file     string
+	lines    []string
+	ends     []int      // the column behind each line
 	top      *yaml.Node // nil when the file could not be parsed
 	tmpl     *templates
 	env      func(string) (string, bool) // nil leaves templates as they stand
@@ -74,11 +77,15 @@ func (d *document) parse(data []byte) {
 	if !d.checkText(text) {
 		return
 	}
+	d.lines = splitLines(text)
+	for _, line := range d.lines {
+		d.ends = append(d.ends, utf8.RuneCountInString(line)+1)
+	}
 	d.tmpl = newTemplates(text)
 	replaced := d.tmpl.replace(d.file, text)
 	loader, err := yaml.NewLoader(strings.NewReader(replaced))
 	if err != nil {
-		d.syntax(text, err)
+		d.syntax(err)
 		return
 	}
 	var first yaml.Node
@@ -87,7 +94,7 @@ func (d *document) parse(data []byte) {
 		d.add(Position{File: d.file}, "the file is empty", "a plugin file holds at least plugins: with one entry")
 		return
 	case err != nil:
-		d.syntax(text, err)
+		d.syntax(err)
 		return
 	}
 	var second yaml.Node
@@ -96,7 +103,7 @@ func (d *document) parse(data []byte) {
 		d.add(d.pos(&second), "a second YAML document starts here: a plugin file is one document", "remove the --- line, or move what follows to a file of its own")
 		return
 	case !errors.Is(err, io.EOF):
-		d.syntax(text, err)
+		d.syntax(err)
 		return
 	}
 	if len(first.Content) == 1 {
@@ -123,7 +130,7 @@ func (d *document) checkText(text string) bool {
 			return false
 		}
 		i, column = i+n, column+1
-		if r == '\n' {
+		if endsLine(r, text[i:]) {
 			line, column = line+1, 1
 		}
 	}
@@ -142,25 +149,20 @@ func printable(r rune) bool {
 }
 
 // syntax adds the parser's error, at its place and with what usually causes it.
-func (d *document) syntax(text string, err error) {
+func (d *document) syntax(err error) {
 	var le *yaml.LoadError
 	if !errors.As(err, &le) {
 		d.add(Position{File: d.file}, d.tmpl.restore(err.Error()), "")
 		return
 	}
-	lines := strings.Split(text, "\n")
-	pos := Position{d.file, max(le.Mark.Line, 1), max(le.Mark.Column, 1)}
-	if pos.Line > len(lines) { // the end of the file, seen from behind its last line
-		pos.Line = len(lines)
-		pos.Column = utf8.RuneCountInString(lines[len(lines)-1]) + 1
-	}
+	pos := d.at(le.Mark.Line, le.Mark.Column)
 	message := le.Message
 	if le.ContextMsg != "" && le.ContextMark.Line > 0 && le.ContextMark.Line != le.Mark.Line {
 		message += fmt.Sprintf(" (%s that starts on line %d)", le.ContextMsg, le.ContextMark.Line)
 	} else if le.ContextMsg != "" {
 		message += " (" + le.ContextMsg + ")"
 	}
-	line := lines[pos.Line-1]
+	line := d.lines[pos.Line-1]
 	hint := ""
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 	switch {
@@ -172,6 +174,30 @@ func (d *document) syntax(text string, err error) {
 		hint = "check the indentation, and put a text with a colon in it in quotes"
 	}
 	d.add(pos, "not valid YAML: "+d.tmpl.restore(message), hint)
+}
+
+// endsLine reports whether r, before rest, ends a line as YAML counts lines.
+func endsLine(r rune, rest string) bool {
+	switch r {
+	case '\n', 0x85, 0x2028, 0x2029:
+		return true
+	case '\r':
+		return !strings.HasPrefix(rest, "\n")
+	}
+	return false
+}
+
+// splitLines returns the lines of text, without their ends.
+func splitLines(text string) []string {
+	var lines []string
+	start := 0
+	for i, r := range text {
+		if endsLine(r, text[i+utf8.RuneLen(r):]) {
+			lines = append(lines, strings.TrimSuffix(text[start:i], "\r"))
+			start = i + utf8.RuneLen(r)
+		}
+	}
+	return append(lines, text[start:])
 }
 
 // add reports an error; the same one is reported once.
@@ -203,7 +229,21 @@ func (d *document) problems() Problems {
 	return sorted
 }
 
-func (d *document) pos(n *yaml.Node) Position { return Position{d.file, n.Line, n.Column} }
+func (d *document) pos(n *yaml.Node) Position { return d.at(n.Line, n.Column) }
+
+// at is a place that the parser names. It sees the end of the file from behind
+// its last line: here that is the end of the last line.
+func (d *document) at(line, column int) Position {
+	if line > len(d.lines) {
+		line, column = len(d.lines), math.MaxInt
+	}
+	line = max(line, 1)
+	end := 1
+	if line <= len(d.ends) {
+		end = d.ends[line-1]
+	}
+	return Position{d.file, line, min(max(column, 1), end)}
+}
 
 // scalar is the text of a node with its templates resolved.
 type scalar struct {
@@ -249,7 +289,11 @@ func (d *document) scalar(n *yaml.Node) *scalar {
 func (d *document) value(t *template, s *scalar) string {
 	switch {
 	case t.err != "" && d.env != nil:
-		d.add(t.pos, fmt.Sprintf("template %s: %s", t.source, t.err), "templates are {{ env.NAME }}, {{ env['NAME'] }} and {{ env.NAME | default('…') }}, on one line")
+		hint := "templates are {{ env.NAME }}, {{ env['NAME'] }} and {{ env.NAME | default('…') }}, on one line"
+		if strings.Contains(t.source, `\"`) {
+			hint = `in a text in double quotes, a template's own texts stand in single quotes: "{{ env.NAME | default('…') }}"`
+		}
+		d.add(t.pos, fmt.Sprintf("template %s: %s", t.source, t.err), hint)
 		s.ok = false
 		return t.source
 	case t.expr == nil || d.env == nil:

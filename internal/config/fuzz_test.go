@@ -69,17 +69,16 @@ func judge(t *testing.T, l *loader) {
 // and at most one column behind that line's end.
 func within(t *testing.T, text string, found Problems) {
 	// YAML knows more line ends than \n.
-	lines := strings.FieldsFunc(strings.NewReplacer("\r\n", "\n", "\n", " \n").Replace(strings.TrimPrefix(text, "\ufeff"))+" ", func(r rune) bool {
-		return r == '\n' || r == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029
-	})
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(strings.TrimPrefix(text, "\ufeff"))
+	lines := strings.Split(text, "\n")
 	for _, p := range found {
 		if p.Line == 0 {
 			continue
 		}
-		if p.Line < 1 || p.Line > len(lines)+1 || p.Column < 1 {
+		if p.Line < 1 || p.Line > len(lines) || p.Column < 1 {
 			t.Fatalf("%v: the file has %d lines", p, len(lines))
 		}
-		if p.Line <= len(lines) && !strings.ContainsAny(text, "\r\u0085\u2028\u2029") && p.Column > utf8.RuneCountInString(lines[p.Line-1])+1 {
+		if p.Column > utf8.RuneCountInString(lines[p.Line-1])+1 {
 			t.Fatalf("%v: line %d is %q", p, p.Line, lines[p.Line-1])
 		}
 	}

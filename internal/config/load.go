@@ -109,7 +109,7 @@ func (l *loader) plugin(as role, settings Settings, e *value, path string) Plugi
 		})
 	}
 	if v := e.get("applied_to"); v != nil {
-		p.AppliedTo, _ = l.freeform(v, path+".applied_to")
+		_, p.AppliedTo = l.freeform(v, path+".applied_to")
 	}
 	if v := e.get("config"); v != nil && v.ok {
 		p.config = v

@@ -68,6 +68,8 @@ func (w *shower) field(v *value, f field, path string) {
 		w.object(v, s, path)
 	case s.form == formOr && (v != nil && !v.word || w.below(path)):
 		w.object(v, s.elem, path)
+	case v == nil && f.key == "timeout":
+		w.timeout(path)
 	case v == nil && f.def != "":
 		w.set(path, f.defaultJSON(), Source{})
 	case v == nil || !v.ok:
@@ -78,6 +80,15 @@ func (w *shower) field(v *value, f field, path string) {
 	default:
 		w.set(path, w.shown(v, s, path), v.source())
 	}
+}
+
+// timeout shows the timeout of an entry that has none of its own.
+func (w *shower) timeout(path string) {
+	if v := w.root.get("plugin_settings").get("plugin_timeout"); v != nil && v.ok {
+		w.set(path, jsonOf(v.secs), v.source())
+		return
+	}
+	w.set(path, settingsShape.field("plugin_timeout").defaultJSON(), Source{})
 }
 
 // below reports whether something was merged into the object at path, which may
@@ -207,6 +218,9 @@ func (w *shower) client(c *Client) {
 		}
 		p := &c.Plugins[at]
 		at++
+		if p.MCP != nil && entry.get("mcp").get("proto") == nil {
+			overlay(w, "plugins["+strconv.Itoa(i)+"].mcp.proto", Value[string]{V: p.MCP.Proto})
+		}
 		if p.MCP != nil && p.MCP.TLS != nil {
 			w.clientTLS("plugins["+strconv.Itoa(i)+"].mcp.tls.", p)
 		}

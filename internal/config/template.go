@@ -66,28 +66,28 @@ func newTemplates(text string) *templates {
 	return t
 }
 
+// maxTemplate bounds a template in bytes, and with it what scanning costs.
+const maxTemplate = 4096
+
 // replace returns text with each template replaced by its placeholder.
 func (t *templates) replace(file, text string) string {
 	var out strings.Builder
-	line, start := 1, 0 // start is where the line begins
-	for i := 0; i < len(text); {
-		if text[i] == '\n' {
-			line, start = line+1, i+1
+	pos := Position{file, 1, 1}
+	for text != "" {
+		if strings.HasPrefix(text, "{{") {
+			if found := scanTemplate(text[:min(len(text), maxTemplate)], pos); found != nil {
+				out.WriteString(t.placeholder(found))
+				pos.Column += utf8.RuneCountInString(found.source)
+				text = text[len(found.source):]
+				continue
+			}
 		}
-		if !strings.HasPrefix(text[i:], "{{") {
-			out.WriteByte(text[i])
-			i++
-			continue
+		r, n := utf8.DecodeRuneInString(text)
+		out.WriteString(text[:n])
+		text = text[n:]
+		if pos.Column++; endsLine(r, text) {
+			pos.Line, pos.Column = pos.Line+1, 1
 		}
-		pos := Position{file, line, utf8.RuneCountInString(text[start:i]) + 1}
-		found := scanTemplate(text[i:], pos)
-		if found == nil {
-			out.WriteByte('{')
-			i++
-			continue
-		}
-		out.WriteString(t.placeholder(found))
-		i += len(found.source)
 	}
 	return out.String()
 }
@@ -135,8 +135,10 @@ func (t *templates) restore(s string) string {
 // scanTemplate reads the template that text begins with. It returns nil when
 // `{{` begins none: YAML and regular expressions have uses for it too.
 func scanTemplate(text string, pos Position) *template {
-	line, _, _ := strings.Cut(text, "\n")
-	line = strings.TrimSuffix(line, "\r")
+	line := text
+	if end := strings.IndexAny(text, "\n\r\u0085\u2028\u2029"); end >= 0 {
+		line = text[:end]
+	}
 	p := &exprParser{rest: strings.TrimPrefix(strings.TrimPrefix(line, "{{"), "-")}
 	p.space()
 	if !p.word("env") {
