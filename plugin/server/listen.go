@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,8 +22,12 @@ import (
 // error.
 func listenTCP(ctx context.Context, what, host string, port config.Value[int], fix string) (net.Listener, error) {
 	address := net.JoinHostPort(host, strconv.Itoa(port.V))
+	network := "tcp"
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
+		network = "tcp4" // or Go opens every IPv6 address too for 0.0.0.0, behind firewall rules for IPv4
+	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
+	l, err := lc.Listen(ctx, network, address)
 	if err == nil {
 		return l, nil
 	}
