@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 )
 
 // Plugin is one configured guardrail.
@@ -45,38 +44,4 @@ type Kind struct {
 	// New makes one plugin of this kind. A fault in the configuration is
 	// reported as a [*ConfigError], so that it can be shown at its line.
 	New func(Config) (Plugin, error)
-}
-
-// Config is what one entry of a plugin file gives to [Kind.New].
-type Config struct {
-	// Name is the entry's name. It is what invoke_hook asks for.
-	Name string
-
-	// Hooks are those of the entry's `hooks:`; empty when it lists none, which
-	// means all that the kind implements by default.
-	Hooks []Hook
-
-	// Raw is the entry's `config:` as JSON; `{}` when the entry has none.
-	Raw json.RawMessage
-
-	// Logger receives the plugin's log lines. It is never nil.
-	Logger *slog.Logger
-}
-
-// ConfigError is a fault in a plugin's own configuration.
-type ConfigError struct {
-	// Path leads from `config:` to the fault: "words[2].search". Empty means
-	// the whole of it.
-	Path string
-
-	// Message says what is wrong, in lower case, without the path.
-	Message string
-}
-
-// Error gives path and message.
-func (e *ConfigError) Error() string {
-	if e.Path == "" {
-		return e.Message
-	}
-	return e.Path + ": " + e.Message
 }

@@ -3,6 +3,7 @@ package pyre
 import (
 	"math"
 	"slices"
+	"strings"
 )
 
 // node is one piece of a parsed pattern.
@@ -92,15 +93,15 @@ func (n *node) literal() string {
 	case n.op != opCat:
 		return ""
 	}
-	text := ""
+	var text strings.Builder
 	for _, sub := range n.subs {
 		part := sub.literal()
 		if part == "" {
 			return ""
 		}
-		text += part
+		text.WriteString(part)
 	}
-	return text
+	return text.String()
 }
 
 func plus(a, b int) int { return min(a+b, unlimited) }
