@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 
 // TestScript runs each promise of the command line: the file's name says which.
 func TestScript(t *testing.T) {
+	pki := scriptPKI(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
@@ -38,6 +39,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			repo, err := filepath.Abs("../..")
 			env.Setenv("REPO", repo)
+			env.Setenv("PKI", pki)
 			return err
 		},
 	})

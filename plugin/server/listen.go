@@ -112,6 +112,9 @@ type unixListener struct {
 	once sync.Once
 }
 
+// Addr is where clients find the socket, not where it was made.
+func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
 // Close removes the socket and ends Accept.
 func (l *unixListener) Close() error {
 	l.once.Do(func() {
