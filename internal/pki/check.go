@@ -96,7 +96,11 @@ func (t *Tree) Check(within int) (*Report, error) {
 		if s.absent() {
 			continue
 		}
-		r.add(s, t.problems(s, ca, now, within), now)
+		found := t.problems(s, ca, now, within)
+		if f.role == RoleCA && ca.cert != nil && !dueAt(ca.cert, now, within) {
+			found = append(found, t.cutShort(all, ca, now, within)...)
+		}
+		r.add(s, found, now)
 		if f.role == RoleCA {
 			r.addCopies(f.certFile(), s.bundle)
 		} else {
@@ -111,6 +115,22 @@ func (t *Tree) Check(within int) (*Report, error) {
 		})
 	}
 	return r, nil
+}
+
+// cutShort finds that the CA should be renewed because the next certificate
+// of a leaf that is due would end before its time.
+func (t *Tree) cutShort(all []folder, ca *state, now time.Time, within int) []Problem {
+	for _, f := range all {
+		s := t.read(f)
+		if f.role == RoleCA || s.cert == nil || !dueAt(s.cert, now, within) || !now.Add(lifetime(s.cert)).After(ca.cert.NotAfter) {
+			continue
+		}
+		return []Problem{{
+			Code: "due", Message: "it should be renewed: the next certificate of the " + s.label() + ", which is due, would end with it, before its time",
+			Hint: t.command("renew"), path: ca.certFile(), status: StatusDue,
+		}}
+	}
+	return nil
 }
 
 func (r *Report) add(s *state, found []Problem, now time.Time) {

@@ -191,6 +191,35 @@ func TestCheckJSON(t *testing.T) {
 	}
 }
 
+// The CA is due before its time when it would cut a due leaf short: renew acts
+// on that, and check says so.
+func TestCAIsDueWhenItCutsALeafShort(t *testing.T) {
+	tree := New(t.TempDir(), nil)
+	r := quick
+	r.Days, r.CADays = 800, 1000
+	if err := tree.All(t.Context(), r, []string{"A"}); err != nil {
+		t.Fatal(err)
+	}
+	at := later(tree, 600*day, nil)
+	report, err := at.Check(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := report.Certificates[0]
+	if ca.Status != StatusDue || len(ca.Problems) != 1 || !strings.Contains(ca.Problems[0].Message, "gateway, which is due") {
+		t.Errorf("%+v", ca)
+	}
+	if err := at.Renew(t.Context(), Renewal{}); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := at.Check(0); err != nil || report.Status != StatusOK {
+		t.Errorf("after the renewal: %+v %v", report, err)
+	}
+	if got := leafOf(t, tree.ca()).NotAfter.Sub(time.Now().Add(600 * day)).Round(day); got != 1000*day {
+		t.Errorf("the CA is valid for %v", got)
+	}
+}
+
 func TestDaysLeftRoundsDown(t *testing.T) {
 	now := time.Now()
 	for left, want := range map[time.Duration]int{0: 0, day - 1: 0, day: 1, -1: -1, -day: -1, -day - 1: -2, 824*day + day/2: 824} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
@@ -101,7 +102,11 @@ func (i *inspector) cmd(args string) string { return i.tree.command(args) }
 // command is a certs command for this tree.
 func (t *Tree) command(args string) string {
 	if filepath.Clean(t.dir) != filepath.FromSlash(DefaultDir) {
-		args += " --dir " + t.dir
+		dir := t.dir
+		if strings.ContainsAny(dir, " \t\n'\"$`\\;&|<>()*?[]#~!") {
+			dir = "'" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
+		}
+		args += " --dir " + dir
 	}
 	return "sallyport certs " + args
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,8 +114,10 @@ func (t *Tree) choose(names []string) ([]folder, error) {
 		found := false
 		for _, f := range all {
 			if (f.arg() == name || f.role == RolePlugin && "plugins/"+f.name == name) && !t.read(f).absent() {
-				chosen, found = append(chosen, f), true
-				break
+				found = true
+				if !slices.Contains(chosen, f) {
+					chosen = append(chosen, f)
+				}
 			}
 		}
 		if !found {
@@ -166,7 +169,7 @@ func (t *Tree) planRenewal(r Renewal) (*renewing, error) {
 			run.newCA, run.keepCA = run.wants(s), true
 		case run.wants(s):
 			run.leaves = append(run.leaves, s)
-		default:
+		case s.usable(): // else review says what is wrong
 			run.kept = append(run.kept, s)
 		}
 	}
@@ -440,7 +443,7 @@ func (run *renewing) tellReaders() {
 		}
 		var names []string
 		for _, path := range paths {
-			if name := filepath.Base(path); !strings.Contains(" "+strings.Join(names, " ")+" ", " "+name+" ") {
+			if name := filepath.Base(path); !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}

@@ -237,6 +237,13 @@ func TestRenewSaysWhatItCannotDo(t *testing.T) {
 		{"no such plugin", nil, Renewal{Names: []string{"A", "C"}}, `there is no certificate of "C"`},
 		{"no CA key", func(tree *Tree) error { return os.Remove(tree.ca().keyFile()) }, Renewal{Force: true, Names: []string{"A"}}, "the CA's private key is not here"},
 		{"no CA", func(tree *Tree) error { return os.RemoveAll(tree.ca().dir) }, Renewal{Force: true}, "no usable CA certificate"},
+		{"key of another", func(tree *Tree) error {
+			data, err := os.ReadFile(tree.gateway().keyFile())
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(tree.plugin("A").keyFile(), data, 0o600)
+		}, Renewal{Force: true, Names: []string{"A", "A"}}, "the private key does not belong to the certificate"},
 		{"another plugin's name", nil, Renewal{Names: []string{"A"}, SANs: SANs{DNS: []string{"mcp-plugin-B"}}}, "answer for the plugin b"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
