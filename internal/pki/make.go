@@ -204,12 +204,19 @@ func (m *maker) tellMade(f folder, subject string, k KeyType, notAfter time.Time
 	m.tell(Event{Kind: Made, Path: f.dir, Text: fmt.Sprintf("%s, %s, valid for %s, until %s", subject, k, days(notAfter.Sub(m.now)), date(notAfter))})
 }
 
-// tellCut announces a leaf that ends earlier than asked for.
+// tellCut announces a leaf that ends earlier than asked for. Hours do not
+// matter: they pass when the CA is made first, by itself.
 func (t *Tree) tellCut(f folder, asked, got time.Time) {
-	if got.Before(asked) {
-		t.tell(Event{Kind: Warning, Path: f.certFile(), Text: fmt.Sprintf("%s: it ends with its CA on %s, %s earlier than asked for; %s lengthens the CA's life",
-			f.certFile(), date(got), days(asked.Sub(got)), t.command("renew ca --force"))})
+	if !got.Before(asked) {
+		return
 	}
+	cut := asked.Sub(got)
+	e := Event{Kind: Note, Path: f.certFile(), Text: fmt.Sprintf("%s: it ends with its CA on %s, %s earlier than asked for", f.certFile(), date(got), days(cut))}
+	if cut >= 24*time.Hour {
+		e.Kind = Warning
+		e.Text += "; " + t.command("renew ca --force") + " lengthens the CA's life"
+	}
+	t.tell(e)
 }
 
 // announce says what is worth knowing about the lifetimes.

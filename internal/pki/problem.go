@@ -245,6 +245,10 @@ func days(d time.Duration) string {
 		return "1 day"
 	case n != 0 || d <= 0:
 		return fmt.Sprintf("%d days", n)
+	case d < time.Hour:
+		return "less than an hour"
+	case d < 2*time.Hour:
+		return "1 hour"
 	default:
 		return fmt.Sprintf("%d hours", int(d/time.Hour))
 	}
