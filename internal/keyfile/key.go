@@ -7,7 +7,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -206,8 +205,23 @@ func ReadKey(path string, password []byte) (crypto.Signer, error) {
 	return nil, keyError(path, err)
 }
 
+// KeyError is what errors about the file of a private key wrap, for
+// [errors.As]: it tells them from those about its certificate.
+type KeyError struct {
+	Path string // absolute
+	Err  error  // what is wrong; it wraps one of the errors of this package or an fs.PathError
+}
+
+// Error says what is wrong with which file.
+func (e *KeyError) Error() string {
+	return "reading the private key: " + about(e.Path, e.Err).Error()
+}
+
+// Unwrap returns Err.
+func (e *KeyError) Unwrap() error { return e.Err }
+
 func keyError(path string, err error) error {
-	err = fmt.Errorf("reading the private key: %w", about(path, err))
+	err = &KeyError{path, err}
 	if errors.Is(err, ErrMode) {
 		err = hint.Add(err, "chmod 600 "+path+"; in Kubernetes, mount the Secret with defaultMode: 0440 and give the pod an fsGroup")
 	}

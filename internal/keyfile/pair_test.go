@@ -119,6 +119,10 @@ func TestReadErrorsNameTheFile(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := tt.read()
+			var keyErr *KeyError
+			if got, want := errors.As(err, &keyErr), strings.HasSuffix(tt.name, "key"); got != want {
+				t.Errorf("%v: is a KeyError: %v", err, got)
+			}
 			if path := filepath.Join(dir, tt.file); !errors.Is(err, tt.want) || strings.Count(err.Error(), path) != 1 {
 				t.Errorf("error %v, want %v about %s", err, tt.want, path)
 			}

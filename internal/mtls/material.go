@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
@@ -56,6 +55,7 @@ func (m *material) readPair(f files, role x509.ExtKeyUsage, now time.Time) error
 // blame puts before an error of ReadPair the field that it is about.
 func (f files) blame(err error) error {
 	password := f.name("keyfile_password")
+	var keyErr *keyfile.KeyError
 	switch {
 	case errors.Is(err, keyfile.ErrMismatch):
 		return hint.Add(fmt.Errorf("%s and %s: %w", f.name("certfile"), f.name("keyfile"), err),
@@ -64,7 +64,7 @@ func (f files) blame(err error) error {
 		return fmt.Errorf("%s: %w", password, err)
 	case errors.Is(err, keyfile.ErrNoPassword):
 		return hint.Add(fmt.Errorf("%s: %w", password, err), "set "+password+" to the password, or to @/path/of/a/file that holds it")
-	case strings.HasPrefix(err.Error(), "reading the private key"): // keyfile's own words for all its key errors
+	case errors.As(err, &keyErr):
 		return fmt.Errorf("%s: %w", f.name("keyfile"), err)
 	default:
 		return fmt.Errorf("%s: %w", f.name("certfile"), err)
