@@ -153,7 +153,7 @@ func EraOf(m *Message, c *Call, h http.Header) Era {
 // (h not nil) the headers are there and agree with the body. All its errors are
 // answered with status 400.
 func CheckModern(m *Message, c *Call, h http.Header, supported []string) *Error {
-	revision, ok := String(c.Meta.Revision)
+	revision, ok := revisionName(c.Meta.Revision)
 	if !ok {
 		return Errorf(CodeInvalidParams, "Invalid params: _meta lacks %s", MetaRevision)
 	}
@@ -178,6 +178,14 @@ func CheckModern(m *Message, c *Call, h http.Header, supported []string) *Error 
 		return nil
 	}
 	return checkHeader(h, HeaderName, c.Name, true)
+}
+
+// revisionName is String; the newest revision costs nothing.
+func revisionName(raw json.RawMessage) (string, bool) {
+	if string(raw) == `"`+Revision2026_07+`"` {
+		return Revision2026_07, true
+	}
+	return String(raw)
 }
 
 // NeedsName reports whether requests of this method carry [HeaderName].

@@ -115,9 +115,9 @@ func envelope(data []byte) (*Message, error) {
 		return invalid(m, `jsonrpc is not "2.0"`)
 	}
 	if method != nil {
-		name, ok := String(method)
+		name := methodName(method)
 		switch {
-		case !ok || name == "":
+		case name == "":
 			return invalid(m, "method is not a non-empty string")
 		case m.Result != nil || failure != nil:
 			return invalid(m, "both a request and a response")
@@ -138,6 +138,21 @@ func envelope(data []byte) (*Message, error) {
 		}
 	}
 	return m, nil
+}
+
+// methodName is the value of a method member, "" when it is no string. The
+// frequent ones cost nothing.
+func methodName(raw json.RawMessage) string {
+	switch string(raw) {
+	case `"` + MethodToolsCall + `"`:
+		return MethodToolsCall
+	case `"` + MethodToolsList + `"`:
+		return MethodToolsList
+	case `"` + MethodPing + `"`:
+		return MethodPing
+	}
+	name, _ := String(raw)
+	return name
 }
 
 // foldsTo returns the one of names that key equals but for case: some parsers

@@ -86,7 +86,7 @@ func (s *Server) invokeHook(ctx context.Context, c hookCall, dst []byte) ([]byte
 	if err != nil {
 		return fail(&plugin.Error{Message: err.Error(), Plugin: p.Name})
 	}
-	result, err := p.invoke(ctx, s.log, hook, c.payload, pc.Context)
+	result, err := p.invoke(ctx, s.log, hook, c.payload, &pc.Context)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -113,17 +113,17 @@ func (s *Server) logFailure(p *served, hook plugin.Hook, request string, err err
 
 // received is a call's context with the bytes of what a plugin may not change.
 type received struct {
-	*plugin.Context
-	global map[string]json.RawMessage
+	plugin.Context
+	global [len(globalNames)]json.RawMessage // by globalNames; nil when absent
 }
 
 // globalNames are the members of global_context that go back as they came.
-var globalNames = []string{"request_id", "user", "tenant_id", "server_id", "metadata"}
+var globalNames = [...]string{"request_id", "user", "tenant_id", "server_id", "metadata"}
 
 // readContext reads the context of plugin protocol §5; null means absent. The
 // objects that a plugin may change are never nil.
-func readContext(raw json.RawMessage) (received, error) {
-	c := received{&plugin.Context{}, nil}
+func readContext(raw json.RawMessage) (*received, error) {
+	c := &received{}
 	var global json.RawMessage
 	var err error
 	for key, value := range wire.Members(raw) {
@@ -142,7 +142,7 @@ func readContext(raw json.RawMessage) (received, error) {
 	if err := c.readGlobal(global); err != nil {
 		return c, err
 	}
-	for _, o := range []*plugin.Object{&c.State, &c.Metadata, &c.GlobalContext.State, &c.GlobalContext.Metadata} {
+	for _, o := range []*plugin.Object{&c.State, &c.Metadata, &c.GlobalContext.State} {
 		if *o == nil {
 			*o = plugin.Object{}
 		}
@@ -151,7 +151,6 @@ func readContext(raw json.RawMessage) (received, error) {
 }
 
 func (c *received) readGlobal(raw json.RawMessage) (err error) {
-	c.global = make(map[string]json.RawMessage, len(globalNames))
 	g := &c.GlobalContext
 	for key, value := range wire.Members(raw) {
 		if wire.IsNull(value) {
@@ -161,27 +160,27 @@ func (c *received) readGlobal(raw json.RawMessage) (err error) {
 		switch string(key) {
 		case "request_id":
 			g.RequestID, ok = wire.String(value)
-		case "tenant_id":
-			g.TenantID, ok = wire.String(value)
-		case "server_id":
-			g.ServerID, ok = wire.String(value)
+			c.global[0] = value
 		case "user":
 			g.User, ok = value, wire.Kind(value) == '"' || wire.Kind(value) == '{'
-		case "state":
-			g.State, err = readObject("context.global_context.state", value)
+			c.global[1] = value
+		case "tenant_id":
+			g.TenantID, ok = wire.String(value)
+			c.global[2] = value
+		case "server_id":
+			g.ServerID, ok = wire.String(value)
+			c.global[3] = value
 		case "metadata":
 			g.Metadata, err = readObject("context.global_context.metadata", value)
-		default:
-			continue
+			c.global[4] = value
+		case "state":
+			g.State, err = readObject("context.global_context.state", value)
 		}
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return fmt.Errorf("context.global_context.%s is of the wrong type", key)
-		}
-		if string(key) != "state" {
-			c.global[string(key)] = value
 		}
 	}
 	if g.RequestID == "" {
@@ -200,7 +199,7 @@ func readObject(path string, raw json.RawMessage) (plugin.Object, error) {
 	}
 	o := plugin.Object{}
 	for key, value := range wire.Members(raw) {
-		o[string(key)] = value
+		o[string(key)] = value // a part of the request's own buffer, which nobody reuses
 	}
 	return o, nil
 }
@@ -208,7 +207,7 @@ func readObject(path string, raw json.RawMessage) (plugin.Object, error) {
 // appendVerdict adds result, and the context when it holds anything (plugin
 // protocol §5). What the plugin made is checked part by part: an answer that is
 // no JSON is the plugin's failure, not the gateway's riddle.
-func appendVerdict(dst []byte, r *plugin.Result, c received) ([]byte, error) {
+func appendVerdict(dst []byte, r *plugin.Result, c *received) ([]byte, error) {
 	dst = append(dst, `,"result":{"continue_processing":`...)
 	dst = strconv.AppendBool(dst, r.Continue)
 	dst, err := appendRaw(dst, "modified_payload", r.ModifiedPayload)
@@ -239,10 +238,10 @@ func appendVerdict(dst []byte, r *plugin.Result, c received) ([]byte, error) {
 	return c.append(dst)
 }
 
-func (c received) append(dst []byte) ([]byte, error) {
+func (c *received) append(dst []byte) ([]byte, error) {
 	dst = append(dst, `,"context":{"global_context":{`...)
-	for _, name := range globalNames {
-		if raw := c.global[name]; raw != nil {
+	for i, name := range globalNames {
+		if raw := c.global[i]; raw != nil {
 			dst = append(append(append(dst, '"'), name...), `":`...)
 			dst = append(append(dst, raw...), ',')
 		}
