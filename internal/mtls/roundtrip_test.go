@@ -69,6 +69,43 @@ func TestGuideSetupConnects(t *testing.T) {
 	}
 }
 
+// A CA between root and leaves: the bundle holds the root alone, each side
+// sends what lies between.
+func TestIntermediatesComeFromThePeer(t *testing.T) {
+	root := pkitest.NewCA(t)
+	between := pkitest.NewCA(t, pkitest.CAOptions{CN: "between", Parent: root})
+	serverCfg, clientCfg := guideFiles(t, between)
+	bundle := root.Write(t, t.TempDir())
+	serverCfg.CABundle, clientCfg.CABundle = bundle, bundle
+	serverCfg.Profile, clientCfg.Profile = Strict, Strict
+	o, r := newOptions(Options{})
+	s, err := NewServer(serverCfg, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s, r)
+	c, err := NewClient(clientCfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exchange(t.Context(), c, r.addr); err != nil {
+		t.Errorf("%v\n%s", err, r.log)
+	}
+	if got := r.log.records(t, slog.LevelWarn, ""); len(got) != 0 {
+		t.Errorf("warnings: %v", got)
+	}
+	// Without it the root does not vouch for the leaf.
+	snap := *c.snap.Load()
+	alone := *snap.cert
+	alone.Certificate = alone.Certificate[:1]
+	snap.cert = &alone
+	c.snap.Store(&snap)
+	_, err = exchange(t.Context(), c, r.addr)
+	if err == nil || !strings.Contains(err.Error(), "does not trust the CA") {
+		t.Errorf("a chain with a gap: %v", err)
+	}
+}
+
 func TestOldProtocolsAreRefused(t *testing.T) {
 	ca := pkitest.NewCA(t)
 	serverCfg, _ := guideFiles(t, ca)
