@@ -212,6 +212,8 @@ func TestLoadURL(t *testing.T) {
 			t.Errorf("%s %v: %v", test.url, test.flags, err)
 		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "geheim")):
 			t.Errorf("%s %v: got %v, want %q", test.url, test.flags, err, test.want)
+		case err == nil && m.TLS != nil && !m.TLS.Verify.V && m.TLS.CheckHostname.V:
+			t.Errorf("%s: a host name is checked without verification", test.url)
 		case err == nil && (m.TLS != nil) != strings.HasPrefix(test.url, "https"):
 			t.Errorf("%s: TLS is %v", test.url, m.TLS)
 		}
