@@ -23,6 +23,7 @@ func (l *loader) client() *Client {
 	c.Settings = l.settings()
 	c.RequireTLS = l.bool(origin{flag: "require-tls", env: envRequireTLS}, false)
 	c.Plugins = l.plugins(asClient, c.Settings)
+	l.unknownVariables(envMTLS, mtlsVariables)
 	at := 0
 	for i, entry := range l.root.list("plugins") {
 		if !entry.ok {
@@ -89,7 +90,7 @@ func (l *loader) mcp(p *Plugin, v *value, path string, requireTLS Value[bool]) *
 		l.complain(p, v.get("url").pos, path+".url: a Unix socket (uds) has no TLS, so its URL is http", "")
 	case m.UDS.V != "":
 	case u.Scheme == "http":
-		l.plain(p, m, tls, path, requireTLS)
+		l.plain(m, tls, path, requireTLS)
 	case tls != nil && tls.word:
 		l.complain(p, tls.pos, path+".tls is none, and the URL is https", "remove tls: none, or use an http URL")
 	case tls == nil || tls.ok:
@@ -143,18 +144,18 @@ func goodPort(s string) bool {
 }
 
 // plain judges an http:// URL: TLS was configured for it, or is required
-// (refusal 6).
-func (l *loader) plain(p *Plugin, m *MCP, tls *value, path string, requireTLS Value[bool]) {
+// (refusal 6). For a disabled entry too: "call" may be told to call it.
+func (l *loader) plain(m *MCP, tls *value, path string, requireTLS Value[bool]) {
 	place := l.place(m.URL.Source)
 	if requireTLS.V {
-		l.complain(p, place, fmt.Sprintf("%s.url is plain http, and %s refuses that", path, origin{}.name(requireTLS.Source)), "use an https URL")
+		l.add(place, fmt.Sprintf("%s.url is plain http, and %s refuses that", path, origin{}.name(requireTLS.Source)), "use an https URL")
 		return
 	}
 	const hint = "use an https URL, or say tls: none in the entry's mcp: for plain http"
 	if tls != nil && !tls.word {
-		l.complain(p, place, fmt.Sprintf("%s.tls (%s) is set, and the URL is plain http: nothing would be encrypted", path, tls.key), hint)
+		l.add(place, fmt.Sprintf("%s.tls (%s) is set, and the URL is plain http: nothing would be encrypted", path, tls.key), hint)
 	} else if set := l.isSet(mtlsVariables); tls == nil && set != "" {
-		l.complain(p, place, fmt.Sprintf("%s.url is plain http, and the environment asks for TLS (%s): nothing would be encrypted", path, set), hint)
+		l.add(place, fmt.Sprintf("%s.url is plain http, and the environment asks for TLS (%s): nothing would be encrypted", path, set), hint)
 	}
 }
 

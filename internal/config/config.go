@@ -18,6 +18,10 @@ type Options struct {
 	// Env looks a variable up; nil means os.LookupEnv.
 	Env func(string) (string, bool)
 
+	// Names are the names of all variables, to find misspelt ones by; nil means
+	// those of the process when Env is nil, else none.
+	Names []string
+
 	// Kinds are the kinds of plugin that this program has. Nil means that
 	// `kind:` and the hooks of native entries are not checked.
 	Kinds []plugin.Kind
@@ -258,6 +262,26 @@ func (o Options) env(name string) (string, bool) {
 	}
 	v, ok := lookup(name)
 	return v, ok && v != ""
+}
+
+// unknown returns the variables that are set, begin with prefix and are none of
+// known: slips, most likely. A typo must not leave a setting out in silence.
+func (o Options) unknown(prefix string, known []string) []string {
+	names := o.Names
+	if names == nil && o.Env == nil {
+		for _, pair := range os.Environ() {
+			name, _, _ := strings.Cut(pair, "=")
+			names = append(names, name)
+		}
+	}
+	var out []string
+	for _, name := range names {
+		if _, set := o.env(name); set && strings.HasPrefix(name, prefix) && !slices.Contains(known, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func (o Options) flag(name string) (string, bool) {

@@ -262,3 +262,37 @@ func TestHealthPortFollowsThePort(t *testing.T) {
 		}
 	}
 }
+
+func TestMisspeltVariables(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "plain.yaml", onePlugin)
+	writeHere(t, "client.yaml", remotePlugin("url: https://h/mcp, tls: {ca_bundle: a}"))
+	vars := []string{"PLUGINS_SERVER_SSL_CERTREQS", "2", "PLUGINS_SERVER_PROT", "1", "PLUGINS_CLIENT_MTLS_CA", "b", "PLUGINS_SERVER_EMPTY", "", "OTHER", "x"}
+	var names []string
+	for i := 0; i < len(vars); i += 2 {
+		names = append(names, vars[i])
+	}
+	o := Options{Env: env(vars...), Names: names}
+	_, err := LoadServer("plain.yaml", o)
+	if err == nil || !strings.Contains(err.Error(), "PLUGINS_SERVER_SSL_CERTREQS: set in the environment, and TLS is not on") {
+		t.Errorf("a misspelt variable of the checklist: %v", err)
+	}
+	o.Env = env(append(vars, "PLUGINS_SERVER_SSL_ENABLED", "false")...)
+	s, err := LoadServer("plain.yaml", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "warning: plain.yaml: env PLUGINS_SERVER_PROT is set and is not known: it has no effect\n  hint: did you mean PLUGINS_SERVER_PORT?\n" +
+		"warning: plain.yaml: env PLUGINS_SERVER_SSL_CERTREQS is set and is not known: it has no effect\n  hint: did you mean PLUGINS_SERVER_SSL_CERT_REQS?\n"
+	if got := lines(s.Warnings); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	c, err := LoadClient("client.yaml", o)
+	if err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Message, "PLUGINS_CLIENT_MTLS_CA is set and is not known") {
+		t.Errorf("%v, %v", c, err)
+	}
+	t.Setenv("PLUGINS_SERVER_HOSTS", "x")
+	if s, err := LoadServer("plain.yaml", Options{}); err != nil || len(s.Warnings) != 1 {
+		t.Errorf("of the process: %v, %v", s, err)
+	}
+}

@@ -62,6 +62,8 @@ var refusals = []struct {
 		want: []string{"and the URL is plain http"}},
 	{name: "6: the client environment with http", client: true, text: remotePlugin("url: 'http://h/mcp'"), env: []string{"PLUGINS_CLIENT_MTLS_CHECK_HOSTNAME", "false"},
 		want: []string{"plugins[0].mcp.url is plain http", "the environment asks for TLS (PLUGINS_CLIENT_MTLS_CHECK_HOSTNAME)", "tls: none"}},
+	{name: "6: for a disabled entry too", client: true, text: "plugins: [{name: P, kind: external, mode: disabled, mcp: {url: 'http://h/mcp', tls: {}}}]\n",
+		want: []string{"and the URL is plain http"}},
 	{name: "7: required without a bundle", text: onePlugin + "server_settings: {tls: {certfile: c, keyfile: k, ssl_cert_reqs: 2}}\n",
 		want: []string{"c.yaml:2:65", "ssl_cert_reqs is 2", "no CA bundle", "set ca_bundle"}},
 	{name: "7: required by default without a bundle", text: onePlugin + "server_settings: {tls: {certfile: c, keyfile: k}}\n",

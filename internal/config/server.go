@@ -118,7 +118,7 @@ func (l *loader) serverTLS(s *Server, block *value) {
 	enabled := l.bool(origin{env: envEnabled}, false)
 	_, said := l.o.env(envEnabled)
 	on := enabled.V || block != nil && !said
-	set := l.isSet(sslVariables)
+	set := l.isSet(append(l.unknownVariables("PLUGINS_SERVER_", listenVariables), sslVariables...))
 	switch {
 	case !on && said:
 		if block != nil {
@@ -151,6 +151,22 @@ func (l *loader) serverTLS(s *Server, block *value) {
 	t.AllowedClients = listOf(block.get("allowed_clients"))
 	t.PeerProfile = l.text(origin{file: block.get("peer_profile")}, profileShape, "compat")
 	l.judgeServerTLS(t, enabled, block, reqs)
+}
+
+// unknownVariables warns of variables that begin with prefix and are not known,
+// and returns the TLS ones among them: for refusal 4 they count like the known.
+func (l *loader) unknownVariables(prefix string, known []string) (ssl []string) {
+	for _, name := range l.o.unknown(prefix, known) {
+		hint := "known are " + strings.Join(known, ", ")
+		if near := nearest(name, known); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		l.warn(Position{File: l.file}, "env "+name+" is set and is not known: it has no effect", hint)
+		if strings.HasPrefix(name, envSSL) {
+			ssl = append(ssl, name)
+		}
+	}
+	return ssl
 }
 
 func (l *loader) judgeServerTLS(t *ServerTLS, enabled Value[bool], block *value, reqs origin) {

@@ -97,11 +97,12 @@ func (o *RunOptions) fill() {
 // with the configuration is an error before any connection is accepted: Run
 // never serves with less protection than was asked for.
 func Run(ctx context.Context, o RunOptions) error {
+	env := o.Env // nil lets config find misspelt variables of the process, too
 	o.fill()
 	if o.OwnsProcess {
 		o.tuneGC()
 	}
-	cfg, err := config.LoadServer(o.ConfigPath, config.Options{Env: o.Env, Kinds: o.Kinds, Flags: o.Flags})
+	cfg, err := config.LoadServer(o.ConfigPath, config.Options{Env: env, Kinds: o.Kinds, Flags: o.Flags})
 	if err != nil {
 		return err
 	}
