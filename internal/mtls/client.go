@@ -234,7 +234,7 @@ func (c *Client) verifyServer(snap *clientSnapshot, cs tls.ConnectionState, host
 	leaf := cs.PeerCertificates[0]
 	chains, err := snap.trust.chains(cs.PeerCertificates, serverRole, c.o.Now())
 	if err != nil {
-		return &refusal{KindTLS, leaf, hint.Add(err, trustHint(err))}
+		return &refusal{KindTLS, leaf, err}
 	}
 	if err := judge(chains, snap.profile, c.warn.warn); err != nil {
 		return &refusal{KindTLS, leaf, err}
@@ -248,13 +248,6 @@ func (c *Client) verifyServer(snap *clientSnapshot, cs tls.ConnectionState, host
 		return &refusal{KindIdentity, leaf, err}
 	}
 	return nil
-}
-
-func trustHint(err error) string {
-	if strings.Contains(err.Error(), "certificate has expired") {
-		return "renew the server's certificate on its host: `sallyport certs renew`"
-	}
-	return "compare the CA files of both sides: `sallyport certs check` prints the fingerprint of each ca.crt"
 }
 
 // checkHost compares host with the SANs, and nothing else: no current TLS

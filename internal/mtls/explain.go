@@ -24,7 +24,17 @@ func alertOf(err error) string {
 	return ""
 }
 
-var errNoAnswer = errors.New("the server closed the connection without an answer")
+var (
+	errNoAnswer = errors.New("the server closed the connection without an answer")
+	errRefused  = errors.New("connection refused: nothing listens there")
+	errLate     = errors.New("no answer in time")
+)
+
+// explained is an error in our words that still is what it was, for errors.Is.
+type explained struct{ text, cause error }
+
+func (e *explained) Error() string   { return e.text.Error() }
+func (e *explained) Unwrap() []error { return []error{e.text, e.cause} }
 
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
@@ -37,25 +47,26 @@ func isTimeout(err error) bool {
 
 // dialError is about the TCP connection.
 func (c *Client) dialError(addr string, err error) *Error {
+	e := &Error{Kind: KindUnreachable, Peer: addr}
 	var dns *net.DNSError
+	var op *net.OpError
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return &Error{Kind: KindUnreachable, Peer: addr, Err: fmt.Errorf("no such host: %s", dns.Name)}
+		e.Err = &explained{fmt.Errorf("no such host: %s", dns.Name), err}
 	case isTimeout(err):
-		return &Error{Kind: KindTimeout, Peer: addr, Err: hint.Add(errors.New("no answer in time"),
-			"check the address, and that no firewall drops the packets")}
+		e.Kind = KindTimeout
+		e.Err = hint.Add(&explained{errLate, err}, "check the address, and that no firewall drops the packets")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		_, port, _ := net.SplitHostPort(addr)
-		return &Error{Kind: KindUnreachable, Peer: addr, Err: hint.Add(errors.New("connection refused: nothing listens there"),
-			"start the plugin server, or see what listens: lsof -i :"+port)}
+		e.Err = hint.Add(&explained{errRefused, err}, "start the plugin server, or see what listens: lsof -i :"+port)
 	case isReset(err): // so fast that connect saw it
-		return &Error{Kind: KindUnreachable, Peer: addr, Err: errNoAnswer}
+		e.Err = &explained{errNoAnswer, err}
+	case errors.As(err, &op) && op.Err != nil:
+		e.Err = op.Err // without "dial tcp 127.0.0.1:8000", which is said already
+	default:
+		e.Err = err
 	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Err != nil {
-		err = op.Err // without "dial tcp 127.0.0.1:8000", which is said already
-	}
-	return &Error{Kind: KindUnreachable, Peer: addr, Err: err}
+	return e
 }
 
 // handshakeError is about what came after it.
@@ -99,9 +110,9 @@ func (c *Client) translate(snap *clientSnapshot, err error) *Error {
 	case errors.As(err, &record):
 		cause = errors.New("the server does not speak TLS on this port")
 	case isTimeout(err):
-		kind, cause = KindTimeout, errors.New("no answer in time")
+		kind, cause = KindTimeout, errLate
 	case errors.Is(err, syscall.ECONNREFUSED):
-		kind, cause = KindUnreachable, errors.New("connection refused: nothing listens there")
+		kind, cause = KindUnreachable, errRefused
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err):
 		kind, cause = KindUnreachable, errNoAnswer
 	case strings.Contains(err.Error(), "tls: server selected unsupported protocol version"),
@@ -110,7 +121,7 @@ func (c *Client) translate(snap *clientSnapshot, err error) *Error {
 	default:
 		return nil
 	}
-	return &Error{Kind: kind, Err: cause}
+	return &Error{Kind: kind, Err: &explained{cause, err}}
 }
 
 // alert says what a server's alert proves, and where it proves nothing, what
@@ -134,7 +145,7 @@ func (c *Client) alert(snap *clientSnapshot, alert string) error {
 	case "certificate required":
 		return say(setCert, "it requires a client certificate, and we sent none")
 	case "unknown certificate authority":
-		return say("compare the CA files of both sides: `sallyport certs check` prints the fingerprint of each ca.crt",
+		return say(compareCAs,
 			"it does not trust the CA of %s", own)
 	case "expired certificate":
 		if none {
@@ -156,6 +167,8 @@ func (c *Client) alert(snap *clientSnapshot, alert string) error {
 		return say(serverLog, "no common cipher suite or curve, or, in TLS 1.2, %s cannot sign in a way that it accepts", own)
 	case "protocol version not supported":
 		return say("", "it speaks neither TLS 1.2 nor 1.3")
+	case "unrecognized name":
+		return say(serverLog, "it has no certificate to show, or none for that host name")
 	case "error decrypting message":
 		return say("", "it could not verify the signature of %s", own)
 	default:

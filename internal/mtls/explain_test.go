@@ -68,6 +68,17 @@ func TestDialNamesWhatAnswered(t *testing.T) {
 			_, _ = io.Copy(io.Discard, c)
 		})
 	}
+	noCert := func(version uint16) string {
+		return onPort(t, func(c net.Conn) {
+			defer c.Close()
+			cfg := &tls.Config{
+				MaxVersion:     version,
+				GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil },
+			}
+			_ = tls.Server(c, cfg).HandshakeContext(t.Context())
+			_, _ = io.Copy(io.Discard, c)
+		})
+	}
 	for name, c := range map[string]struct {
 		addr string
 		kind Kind
@@ -100,6 +111,14 @@ func TestDialNamesWhatAnswered(t *testing.T) {
 		"TLS 1.1 alone": {
 			bare(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), KindTLS,
 			`server answered "protocol version not supported": it speaks neither TLS 1.2 nor 1.3`, "",
+		},
+		"no certificate, TLS 1.3": {
+			noCert(tls.VersionTLS13), KindTLS,
+			`server answered "unrecognized name": it has no certificate to show`, "server's log",
+		},
+		"no certificate, TLS 1.2": {
+			noCert(tls.VersionTLS12), KindTLS,
+			`server answered "unrecognized name": it has no certificate to show`, "server's log",
 		},
 		"no common suite": {
 			bare(&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256}}), KindTLS,
@@ -144,6 +163,9 @@ func TestDialErrorsBeforeTheHandshake(t *testing.T) {
 	} {
 		if got := c.dialError("h:1", f.err); got.Kind != f.kind || got.Error() != "connect to h:1: "+f.text {
 			t.Errorf("%s: %v (%s)", name, got, got.Kind)
+		}
+		if cause := errors.Unwrap(f.err); !errors.Is(c.dialError("h:1", f.err), cause) {
+			t.Errorf("%s: the cause is lost for errors.Is", name)
 		}
 	}
 	if _, err := c.Dial(t.Context(), "tcp", "no-port"); err == nil || !strings.Contains(err.Error(), "missing port") {

@@ -110,13 +110,17 @@ func (l *listener) loop() {
 		place := l.pending.PushBack(&pendingHandshake{time.Now(), cancel})
 		l.mu.Unlock()
 		l.wg.Go(func() {
-			tc := l.handshake(ctx, c)
+			tc, err := l.handshake(ctx, c)
 			cancel(nil)
 			l.mu.Lock()
 			l.pending.Remove(place)
 			l.mu.Unlock()
 			<-l.slots
-			if tc != nil && !l.deliver(accepted{conn: tc}) {
+			switch {
+			case err != nil:
+				l.linger(c, err) // without a slot: the refused must not keep others out
+				_ = c.Close()
+			case !l.deliver(accepted{conn: tc}):
 				_ = tc.Close()
 			}
 		})
@@ -175,8 +179,9 @@ func (l *listener) evictOldest() time.Duration {
 	return evictAfter
 }
 
-// handshake returns nil when the connection was refused; it is closed then.
-func (l *listener) handshake(ctx context.Context, c *conn) *tls.Conn {
+// handshake returns an error, which has been logged, when the connection was
+// refused.
+func (l *listener) handshake(ctx context.Context, c *conn) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.s.o.HandshakeTimeout, errTooSlow)
 	defer cancel()
 	start := time.Now()
@@ -186,23 +191,18 @@ func (l *listener) handshake(ctx context.Context, c *conn) *tls.Conn {
 			err = cause
 		}
 		l.s.refused(c.RemoteAddr(), tc.ConnectionState(), c.explain(err), time.Since(start))
-		l.linger(ctx, c, err)
-		_ = c.Close()
-		return nil
+		return nil, err
 	}
 	cs := tc.ConnectionState()
 	l.s.admitted(c.RemoteAddr(), cs, time.Since(start))
 	c.expire(tc, cs)
-	return tc
+	return tc, nil
 }
 
 // linger gives the client time to read the alert. Closing a socket that holds
 // unread bytes (a TLS 1.3 client sends its first request before it learns of
 // the refusal) resets the connection, and the alert is lost with it.
-func (l *listener) linger(ctx context.Context, c *conn, err error) {
-	if ctx.Err() != nil {
-		return
-	}
+func (l *listener) linger(c *conn, err error) {
 	var plain tls.RecordHeaderError
 	if errors.As(err, &plain) && looksLikeHTTP(plain) {
 		_, _ = io.WriteString(c, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n"+
@@ -213,7 +213,7 @@ func (l *listener) linger(ctx context.Context, c *conn, err error) {
 		return
 	}
 	const lingerTime, lingerBytes = 500 * time.Millisecond, 256 << 10
-	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	defer context.AfterFunc(l.ctx, func() { _ = c.Close() })()
 	c.SetReadDeadline(time.Now().Add(lingerTime))
 	_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 }

@@ -2,6 +2,7 @@ package mtls
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"slices"
 	"strings"
@@ -64,6 +65,49 @@ func TestGuideSetupConnects(t *testing.T) {
 			peer := r.log.records(t, slog.LevelDebug, "TLS handshake")[0]["peer"].(map[string]any)
 			if _, ok := peer[want]; !ok {
 				t.Errorf("the handshake's log lacks %s: %v", want, peer)
+			}
+		}
+	}
+}
+
+// A tree of the guide's reference: a CA without key usage, a v1 client
+// certificate, a server certificate without EKU.
+func TestReferencesTreeConnects(t *testing.T) {
+	ca := pkitest.NewCA(t, pkitest.CAOptions{Edit: func(c *x509.Certificate) { c.KeyUsage = 0 }})
+	dir := t.TempDir()
+	bundle := ca.Write(t, dir)
+	serverCert, serverKey := ca.Wrong(t, pkitest.PluginSpec("MyPlugin"), pkitest.NoEKU).Write(t, dir, "server")
+	clientCert, clientKey := ca.Wrong(t, pkitest.GatewaySpec(), pkitest.Version1).Write(t, dir, "client")
+	for _, profile := range []Profile{Compat, Strict} {
+		o, r := newOptions(Options{})
+		s, err := NewServer(ServerConfig{CertFile: serverCert, KeyFile: serverKey, CABundle: bundle, ClientAuth: CertRequired}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, s, r)
+		log := &logBook{}
+		c, err := NewClient(ClientConfig{
+			CertFile: clientCert, KeyFile: clientKey, CABundle: bundle, Verify: true, Plugin: "MyPlugin", Profile: profile,
+		}, &Options{Logger: log.logger(slog.LevelInfo)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = exchange(t.Context(), c, r.addr)
+		if profile == Strict {
+			if err == nil || !strings.HasSuffix(err.Error(), "peer_profile strict: CN=mcp-plugin-MyPlugin,O=MCPGateway: it has no extended key usage (X.509 v3)") {
+				t.Errorf("strict: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, r.log)
+		}
+		for side, got := range map[string][]map[string]any{
+			"server": r.log.records(t, slog.LevelWarn, "certificate has no extended key usage (X.509 v1)"),
+			"client": log.records(t, slog.LevelWarn, "certificate has no extended key usage (X.509 v3)"),
+		} {
+			if len(got) != 1 {
+				t.Errorf("%s: want one warning, got %v", side, got)
 			}
 		}
 	}

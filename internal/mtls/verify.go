@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sallyport-mcp/sallyport/internal/hint"
 )
 
 // verifyFailed begins every error about a peer's certificate, in the words of
@@ -39,6 +41,8 @@ func (t *trust) chains(certs []*x509.Certificate, role x509.ExtKeyUsage, now tim
 	return chains, nil
 }
 
+const compareCAs = "compare the CA files of both sides: `sallyport certs check` prints the fingerprint of each ca.crt"
+
 // explain says what a failed verification means, with the facts that an
 // operator needs to find the wrong file.
 func (t *trust) explain(leaf *x509.Certificate, role x509.ExtKeyUsage, now time.Time, err error) error {
@@ -50,19 +54,19 @@ func (t *trust) explain(leaf *x509.Certificate, role x509.ExtKeyUsage, now time.
 		if cert == nil {
 			cert = leaf
 		}
-		return errors.New(verifyFailed + t.whyUnknown(cert))
+		return hint.Add(errors.New(verifyFailed+t.whyUnknown(cert)), compareCAs)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		cert := invalid.Cert
 		if cert == nil {
 			cert = leaf
 		}
-		return errors.New(verifyFailed + validity(cert, now))
+		return hint.Add(errors.New(verifyFailed+validity(cert, now)), validityHint(cert, now))
 	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
 		text := fmt.Sprintf("unsuitable certificate purpose: it allows %s, not %s", ekuText(leaf), ekuName(role))
 		if name := pluginOf(leaf); name != "" && role == x509.ExtKeyUsageClientAuth {
 			text += fmt.Sprintf(" (it is plugin %s's)", printable(name))
 		}
-		return errors.New(verifyFailed + text)
+		return hint.Add(errors.New(verifyFailed+text), roleHint(role))
 	case errors.As(err, &invalid) && invalid.Reason == x509.NotAuthorizedToSign:
 		return fmt.Errorf(verifyFailed+"issued by %s, which is not a CA", nameText(leaf.Issuer))
 	default:
@@ -178,7 +182,7 @@ func judge(chains [][]*x509.Certificate, profile Profile, warn func(cert *x509.C
 	}
 	if profile == Strict {
 		if err := strictAny(chains); err != nil {
-			return fmt.Errorf(verifyFailed+"peer_profile strict: %w", err)
+			return hint.Add(fmt.Errorf(verifyFailed+"peer_profile strict: %w", err), "issue that certificate anew, or set peer_profile to compat")
 		}
 		return nil
 	}
