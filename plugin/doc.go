@@ -12,5 +12,10 @@
 //
 //	server.Main(plugin.Kind{Name: "hello", Hooks: …, New: newHello})
 //
+// Authors rarely implement Plugin themselves. They write a type with one method
+// for each hook that it needs, such as [ToolPreInvoker], and [New] makes a Plugin
+// of it; [Config.Decode] reads its configuration, [MapStrings] and [SetMember]
+// change a payload without touching the rest of it.
+//
 // This package uses the standard library only.
 package plugin
