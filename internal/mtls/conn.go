@@ -21,6 +21,7 @@ type conn struct {
 	once sync.Once
 
 	read atomic.Bool // a byte has arrived
+	tail [7]byte     // the last bytes that arrived; the reader's own
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -40,13 +41,31 @@ func (s *Server) track(raw net.Conn) (*conn, bool) {
 	return c, true
 }
 
-// Read notes that the peer has said something.
+// Read notes that the peer has said something, and how it ended.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.read.Load() {
 		c.read.Store(true)
 	}
+	if n >= len(c.tail) {
+		copy(c.tail[:], p[n-len(c.tail):n])
+	} else {
+		copy(c.tail[:], c.tail[n:])
+		copy(c.tail[len(c.tail)-n:], p[:n])
+	}
 	return n, err
+}
+
+// plainAlert returns the alert that the peer sent last without encryption.
+// OpenSSL does so in TLS 1.3 when it refuses the server's certificate, and Go,
+// which expects it encrypted, calls it a bad record.
+func (c *conn) plainAlert() string {
+	// A record of type alert, any version, two bytes long: fatal, and which.
+	// Encrypted alerts have another type, or another length.
+	if c.tail[0] != 21 || c.tail[1] != 3 || c.tail[3] != 0 || c.tail[4] != 2 || c.tail[5] != 2 {
+		return ""
+	}
+	return strings.TrimPrefix(tls.AlertError(c.tail[6]).Error(), "tls: ")
 }
 
 // Close forgets the connection.
@@ -155,6 +174,8 @@ func (c *conn) explain(err error) error {
 		return errNotTLS
 	case alertOf(err) != "":
 		return errors.New(clientRefused(alertOf(err)))
+	case strings.HasSuffix(err.Error(), "tls: bad record MAC") && c.plainAlert() != "":
+		return errors.New(clientRefused(c.plainAlert()))
 	case errors.Is(err, io.EOF) && !c.read.Load():
 		return errSilent
 	case errors.Is(err, io.EOF), isReset(err):
@@ -171,7 +192,7 @@ func (s *Server) refused(remote net.Addr, cs tls.ConnectionState, err error, too
 		q.Version, q.Cipher, q.Group, q.Resumed = p.Version, p.Cipher, p.Group, p.Resumed
 		p = q
 	}
-	reason := printableN(strings.TrimPrefix(err.Error(), "tls: "), 4*maxText)
+	reason := printableN(strings.TrimPrefix(strings.TrimPrefix(err.Error(), "local error: "), "tls: "), 4*maxText)
 	ctx := context.Background()
 	level := slog.LevelInfo
 	if errors.Is(err, errClosing) || errors.Is(err, errSilent) {

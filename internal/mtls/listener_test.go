@@ -378,6 +378,39 @@ func TestPlainHTTPIsNamed(t *testing.T) {
 	}
 }
 
+// OpenSSL's clients refuse a server's certificate in TLS 1.3 with an alert
+// that is not encrypted.
+func TestOpenSSLsRefusalIsNamed(t *testing.T) {
+	o, r := newOptions(Options{})
+	ca := pkitest.NewCA(t)
+	start(t, newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca), clientAuth: CertRequired}, o.filled()), r)
+	for _, pieces := range [][]string{
+		{"\x15\x03\x03\x00\x02\x02\x30"},
+		{"\x14\x03\x03\x00\x01\x01", "\x15\x03\x03", "\x00\x02\x02", "\x30"},
+	} {
+		raw, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen HandshakeInfo
+		c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error {
+			for _, piece := range pieces {
+				if _, err := io.WriteString(raw, piece); err != nil {
+					return err
+				}
+			}
+			seen = r.next(t) // before this client says anything of its own
+			return errors.New("enough")
+		}})
+		_ = c.HandshakeContext(t.Context())
+		raw.Close()
+		want := `client answered "unknown certificate authority": it does not trust the CA of our certificate`
+		if seen.Err == nil || seen.Err.Error() != want {
+			t.Errorf("got  %v\nwant %s", seen.Err, want)
+		}
+	}
+}
+
 // A probe that looks whether the port is open is not worth a line.
 func TestSilentProbeIsDebug(t *testing.T) {
 	o, r := newOptions(Options{})
