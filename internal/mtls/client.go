@@ -187,7 +187,7 @@ func (c *Client) dialTCP(ctx context.Context, network, addr string) (net.Conn, e
 }
 
 func (c *Client) log(addr string, p Peer, took time.Duration, err error) {
-	attrs := []slog.Attr{slog.String("remote", addr), slog.Any("peer", p), slog.Duration("took", took)}
+	attrs := []slog.Attr{slog.String("remote", addr), slog.Any("peer", p), slog.String("took", took.String())}
 	text := "TLS handshake"
 	if err != nil {
 		text = "TLS handshake failed"
@@ -312,7 +312,7 @@ func (c *Client) checkIdentity(snap *clientSnapshot, leaf *x509.Certificate) err
 		return hint.Add(err, "set "+c.name("check_hostname")+" to true, or issue the certificate anew: `sallyport certs plugin "+snap.identity+"`")
 	}
 	other := printable(names[0])
-	err := fmt.Errorf(verifyFailed+"identity mismatch, the certificate is plugin '%s''s, not '%s''s", other, snap.identity)
+	err := fmt.Errorf(verifyFailed+"identity mismatch, the certificate is that of plugin '%s', not of '%s'", other, snap.identity)
 	err = hint.Add(err, "if that server serves both, set "+c.name("identity")+" to "+other+" (or to any)")
 	return hint.Add(err, "check that the url of "+snap.identity+" leads to its own server")
 }

@@ -201,7 +201,7 @@ func (s *Server) refused(remote net.Addr, cs tls.ConnectionState, err error, too
 	attrs := append([]slog.Attr{slog.String("remote", remote.String()), slog.String("reason", reason)}, p.certAttrs()...)
 	s.o.Logger.LogAttrs(ctx, level, "refused a TLS connection", attrs...)
 	s.o.Logger.LogAttrs(ctx, slog.LevelDebug, "TLS handshake failed", slog.String("remote", remote.String()),
-		slog.String("reason", reason), slog.Any("peer", p), slog.Duration("took", took))
+		slog.String("reason", reason), slog.Any("peer", p), slog.String("took", took.String()))
 	s.o.Trace.handshake(HandshakeInfo{Remote: remote.String(), Peer: p, Duration: took, Err: err})
 }
 
@@ -209,6 +209,6 @@ func (s *Server) refused(remote net.Addr, cs tls.ConnectionState, err error, too
 func (s *Server) admitted(remote net.Addr, cs tls.ConnectionState, took time.Duration) {
 	p := PeerInfo(cs)
 	s.o.Logger.LogAttrs(context.Background(), slog.LevelDebug, "TLS handshake",
-		slog.String("remote", remote.String()), slog.Any("peer", p), slog.Duration("took", took))
+		slog.String("remote", remote.String()), slog.Any("peer", p), slog.String("took", took.String()))
 	s.o.Trace.handshake(HandshakeInfo{Remote: remote.String(), Peer: p, Duration: took})
 }

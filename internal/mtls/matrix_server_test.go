@@ -53,7 +53,7 @@ func serverCells() []serverCell {
 	byURI := pkitest.PluginSpec("OtherPlugin")
 	byURI.DNS = []string{"localhost", "MyPlugin"}
 	const (
-		mismatch = "certificate verify failed: identity mismatch, the certificate is plugin 'OtherPlugin''s, not 'MyPlugin''s"
+		mismatch = "certificate verify failed: identity mismatch, the certificate is that of plugin 'OtherPlugin', not of 'MyPlugin'"
 		missing  = "certificate verify failed: identity missing, the certificate names no plugin, " +
 			"so with check_hostname false nothing shows that it is 'MyPlugin'; it is valid for "
 	)

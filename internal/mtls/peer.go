@@ -93,10 +93,11 @@ func (p Peer) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// certAttrs is the short form that a refusal at INFO carries.
+// certAttrs is the short form that a refusal at INFO carries; nothing when no
+// certificate was shown.
 func (p Peer) certAttrs() []slog.Attr {
 	if p.Subject == "" && p.Serial == "" {
-		return []slog.Attr{slog.String("certificate", "none")}
+		return nil
 	}
 	return []slog.Attr{
 		slog.String("subject", p.Subject), slog.String("sans", strings.Join(p.SANs, ", ")),
