@@ -73,9 +73,9 @@ func (f files) blame(err error) error {
 
 func validityHint(leaf *x509.Certificate, now time.Time) string {
 	if now.Before(leaf.NotBefore) {
-		return "check the clocks"
+		return "check this machine's clock"
 	}
-	return "renew it where it is used: `sallyport certs renew`, then start that process again"
+	return "renew it with `sallyport certs renew`, then start again"
 }
 
 func roleHint(role x509.ExtKeyUsage) string {

@@ -43,6 +43,8 @@ func (t *trust) chains(certs []*x509.Certificate, role x509.ExtKeyUsage, now tim
 
 const compareCAs = "compare the CA files of both sides: `sallyport certs check` prints the fingerprint of each ca.crt"
 
+const renewThere = "renew it on the host that uses it (`sallyport certs renew`), or set the clock that is wrong"
+
 // explain says what a failed verification means, with the facts that an
 // operator needs to find the wrong file.
 func (t *trust) explain(leaf *x509.Certificate, role x509.ExtKeyUsage, now time.Time, err error) error {
@@ -60,7 +62,7 @@ func (t *trust) explain(leaf *x509.Certificate, role x509.ExtKeyUsage, now time.
 		if cert == nil {
 			cert = leaf
 		}
-		return hint.Add(errors.New(verifyFailed+validity(cert, now)), validityHint(cert, now))
+		return hint.Add(errors.New(verifyFailed+validity(cert, now)), renewThere)
 	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
 		text := fmt.Sprintf("unsuitable certificate purpose: it allows %s, not %s", ekuText(leaf), ekuName(role))
 		if name := pluginOf(leaf); name != "" && role == x509.ExtKeyUsageClientAuth {
