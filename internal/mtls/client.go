@@ -336,6 +336,10 @@ func (t *timedConn) expire(tc *tls.Conn, snap *clientSnapshot, cs tls.Connection
 	t.timer.Store(time.AfterFunc(end.Sub(now), func() { _ = tc.Close() }))
 }
 
+// NetConn returns the connection below: a client that keeps connections looks
+// at its socket to see whether the server has closed it.
+func (t *timedConn) NetConn() net.Conn { return t.Conn }
+
 // Close also stops the clock.
 func (t *timedConn) Close() error {
 	if timer := t.timer.Load(); timer != nil {

@@ -1,48 +1,31 @@
 package remote
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"net"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// errStale is what a connection says instead of writing when nothing must leave
-// on it any more: no byte of the request has left.
-var errStale = errors.New("connection was closed by the server before a byte was sent")
+// blindIdle is how long a connection is kept where it cannot be seen whether
+// the server has closed it.
+const blindIdle = time.Second
 
-// States of a conn. It is written to only when armed, and arming, writing and
-// abandoning exclude each other: this is what proves that a request which is
-// sent again was not sent before.
-const (
-	idle  int32 = iota // belongs to no request, or its request is done
-	armed              // handed to a request of which no byte has left
-	sent               // bytes of its request may have left
-	spent              // nothing will be written on it again
-)
-
-// conn is one connection of the pool.
+// conn is one connection of a transport. It serves one request at a time.
 type conn struct {
 	net.Conn
 	raw   syscall.RawConn // to look at the socket; nil when there is none
-	state atomic.Int32
-
-	failure    sync.Once
-	failed     chan struct{} // closed once a read has failed
-	readErr    error         // why; set before failed is closed
-	alertGrace time.Duration
+	in    boundedReader
+	br    *bufio.Reader // reads in
+	out   []byte        // of the last request, for its room
+	since time.Time     // idle since then
 }
 
-// alertGrace is how long a failed write waits for the read side to say why: a
-// server that refuses our certificate sends its alert and closes, and then
-// whether the write or the read notices first is chance. Only the read knows
-// the reason.
-const alertGrace = 250 * time.Millisecond
-
 func newConn(inner net.Conn) *conn {
-	c := &conn{Conn: inner, failed: make(chan struct{}), alertGrace: alertGrace}
+	c := &conn{Conn: inner, in: boundedReader{r: inner}}
+	c.br = bufio.NewReader(&c.in)
 	socket := inner
 	for {
 		wrapper, ok := socket.(interface{ NetConn() net.Conn })
@@ -52,73 +35,35 @@ func newConn(inner net.Conn) *conn {
 		socket = wrapper.NetConn()
 	}
 	if s, ok := socket.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn() // without it stale connections are noticed later
+		c.raw, _ = s.SyscallConn() // without it the connection is not kept for long
 	}
 	return c
 }
 
-// arm hands c to a request. A reused connection that the server has closed
-// meanwhile is spent instead.
-func (c *conn) arm(reused bool) {
-	if reused && c.raw != nil && readable(c.raw) {
-		c.state.Store(spent)
-		return
+// gone reports whether the server has closed c, or said something that nobody
+// asked for, while it was idle.
+func (c *conn) gone() bool {
+	if c.raw == nil || !canLook {
+		return time.Since(c.since) > blindIdle
 	}
-	c.state.Store(armed)
+	return readable(c.raw)
 }
 
-// abandon makes sure that nothing more leaves on c and reports whether nothing
-// of its request has.
-func (c *conn) abandon() bool {
-	if c.state.CompareAndSwap(armed, spent) {
-		return true
-	}
-	return c.state.Load() == spent
+var errHeaders = badAnswerf("no HTTP answer: its headers are longer than %d bytes", maxHeaders)
+
+// boundedReader reads r until nothing is left of its bound.
+type boundedReader struct {
+	r    io.Reader
+	left int
 }
 
-// Write sends b, unless c is spent.
-func (c *conn) Write(b []byte) (int, error) {
-	if !c.state.CompareAndSwap(armed, sent) && c.state.Load() != sent {
-		return 0, errStale
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errHeaders
 	}
-	n, err := c.Conn.Write(b)
-	if err == nil {
-		return n, nil
-	}
-	grace := time.NewTimer(c.alertGrace)
-	defer grace.Stop()
-	select {
-	case <-c.failed:
-		if isAlert(c.readErr) {
-			err = c.readErr
-		}
-	case <-grace.C:
-	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
 	return n, err
-}
-
-// Read keeps the first error for the write side.
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if err != nil {
-		c.failure.Do(func() {
-			c.readErr = err
-			close(c.failed)
-		})
-	}
-	return n, err
-}
-
-// alert returns the TLS alert that ended c, if one did.
-func (c *conn) alert() error {
-	select {
-	case <-c.failed:
-		if isAlert(c.readErr) {
-			return c.readErr
-		}
-	default:
-	}
-	return nil
 }
 
 // isAlert reports whether err is a TLS alert from the other side.

@@ -10,10 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// canLook says that readable tells the truth.
+const canLook = true
+
 // readable reports whether the socket has something to read: data, an end or an
 // error. On a connection that waits for a request each of them means that the
-// server is done with it. It does not use RawConn.Read, which would wait for
-// the read that net/http always has pending.
+// server is done with it.
 func readable(raw syscall.RawConn) bool {
 	var ready bool
 	err := raw.Control(func(fd uintptr) {

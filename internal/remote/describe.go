@@ -37,9 +37,7 @@ type Info struct {
 // names. An [*Error] of kind [NotDeclared] means that the server does not have
 // it.
 func (p *Plugin) Describe(ctx context.Context) (*Info, error) {
-	ctx, cancel := p.limit(ctx)
-	defer cancel()
-	result, err := p.call(ctx, toolConfig, p.describeArguments())
+	result, err := p.call(ctx, p.deadline(), toolConfig, p.describeArguments())
 	if err != nil {
 		return nil, p.fail(ctx, toolConfig, err)
 	}
@@ -56,9 +54,7 @@ func (p *Plugin) Describe(ctx context.Context) (*Info, error) {
 
 // List asks the server for all its plugins, in its order.
 func (p *Plugin) List(ctx context.Context) ([]Info, error) {
-	ctx, cancel := p.limit(ctx)
-	defer cancel()
-	result, err := p.call(ctx, toolConfigs, []byte(`{}`))
+	result, err := p.call(ctx, p.deadline(), toolConfigs, []byte(`{}`))
 	if err != nil {
 		return nil, p.fail(ctx, toolConfigs, err)
 	}
@@ -72,7 +68,7 @@ func (p *Plugin) describeArguments() []byte {
 
 // suggest adds what the server does have, as far as it tells.
 func (p *Plugin) suggest(ctx context.Context, err error) error {
-	result, listErr := p.call(ctx, toolConfigs, []byte(`{}`))
+	result, listErr := p.call(ctx, p.deadline(), toolConfigs, []byte(`{}`))
 	if listErr != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
@@ -23,44 +24,53 @@ const (
 // call calls one tool of the server and returns its result. Only here is a call
 // sent a second time, and only when the server turned it away for the era it
 // was written in and a probe shows that the server has changed.
-func (p *Plugin) call(ctx context.Context, tool string, arguments []byte) (json.RawMessage, error) {
+func (p *Plugin) call(ctx context.Context, deadline time.Time, tool string, arguments []byte) (json.RawMessage, error) {
 	now := p.era.Load()
 	var err error
 	if now == unknownEra {
-		if now, err = p.settle(ctx); err != nil {
+		if now, err = p.settle(ctx, deadline); err != nil {
 			return nil, err
 		}
 	}
-	result, err := p.callIn(ctx, now, tool, arguments)
+	result, err := p.callIn(ctx, deadline, now, tool, arguments)
 	if err == nil || !wrongEra(now, err) {
 		return result, err
 	}
 	p.era.CompareAndSwap(now, unknownEra)
-	next, probeErr := p.settle(ctx)
+	next, probeErr := p.settle(ctx, deadline)
 	if probeErr != nil || next == now {
 		return nil, err
 	}
-	return p.callIn(ctx, next, tool, arguments)
+	return p.callIn(ctx, deadline, next, tool, arguments)
 }
 
-func (p *Plugin) callIn(ctx context.Context, now era, tool string, arguments []byte) (json.RawMessage, error) {
+func (p *Plugin) callIn(ctx context.Context, deadline time.Time, now era, tool string, arguments []byte) (json.RawMessage, error) {
 	if now == legacyEra {
+		ctx, cancel := context.WithDeadline(ctx, deadline)
+		defer cancel()
 		return p.legacy.call(ctx, tool, arguments)
 	}
+	return p.post(ctx, deadline, tool, arguments)
+}
+
+// post makes one modern call.
+func (p *Plugin) post(ctx context.Context, deadline time.Time, tool string, arguments []byte) (json.RawMessage, error) {
 	body, id := p.form.body(p.ids.Add(1), tool, arguments)
-	resp, err := p.transport.RoundTrip(newPost(ctx, p.url, p.form.headers[tool], body))
-	if err != nil {
-		return nil, err
-	}
-	m, err := readAnswer(resp, id, p.maxAnswer)
-	if err != nil {
-		return nil, err
-	}
-	return m.Result, nil
+	var result json.RawMessage
+	err := p.transport.do(ctx, deadline, p.form.heads[tool], body, func(resp *http.Response) error {
+		m, err := readAnswer(resp, id, p.maxAnswer)
+		if err == nil {
+			result = m.Result
+		}
+		return err
+	})
+	return result, err
 }
 
 // settle finds out the era, once for all who wait for it.
-func (p *Plugin) settle(ctx context.Context) (era, error) {
+func (p *Plugin) settle(ctx context.Context, deadline time.Time) (era, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	return p.probes.do(ctx, p, p.cfg.Timeout, func(ctx context.Context) (era, error) {
 		found, err := p.probe(ctx)
 		p.era.Store(found)
@@ -70,7 +80,8 @@ func (p *Plugin) settle(ctx context.Context) (era, error) {
 
 // probe asks for the plugin's config, which changes nothing on the server.
 func (p *Plugin) probe(ctx context.Context) (era, error) {
-	_, err := p.callIn(ctx, modernEra, toolConfig, p.describeArguments())
+	deadline := time.Now().Add(p.cfg.Timeout)
+	_, err := p.callIn(ctx, deadline, modernEra, toolConfig, p.describeArguments())
 	var rpc *wire.Error
 	switch {
 	case err == nil:
@@ -80,7 +91,7 @@ func (p *Plugin) probe(ctx context.Context) (era, error) {
 	case !wrongEra(modernEra, err):
 		return unknownEra, err
 	}
-	_, legacyErr := p.callIn(ctx, legacyEra, toolConfig, p.describeArguments())
+	_, legacyErr := p.callIn(ctx, deadline, legacyEra, toolConfig, p.describeArguments())
 	var toolFailed *wire.Error
 	switch {
 	case legacyErr == nil, errors.As(legacyErr, &toolFailed) && !refused(legacyErr):

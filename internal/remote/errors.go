@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 
@@ -136,6 +137,9 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 	)
 	switch {
 	case errors.As(err, &bad):
+		if p.url.Scheme == "http" && strings.Contains(bad.reason, tlsAlert) {
+			return TLS, plainToTLS()
+		}
 		return BadAnswer, err
 	case errors.As(err, &status):
 		return p.classifyStatus(status, err)
@@ -146,6 +150,8 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 	case errors.As(err, &secure): // from the dial, which names the address
 		return kindOf(secure), secure
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return Timeout, errors.New("no answer before the caller's deadline")
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return Timeout, fmt.Errorf("no answer within %s", p.cfg.Timeout)
 	case isAlert(err) && p.cfg.TLS != nil:
 		// In TLS 1.3 our certificate is judged after the handshake.
@@ -168,6 +174,9 @@ func (p *Plugin) classifyStatus(status *statusError, err error) (Kind, error) {
 	return BadAnswer, hint.Add(err, "check that the URL is a plugin server's endpoint; its path is /mcp")
 }
 
+// tlsAlert is how net/http shows a TLS alert where an answer was expected.
+const tlsAlert = `malformed HTTP response "\x15\x03`
+
 func plainToTLS() error {
 	return hint.Add(errors.New("the server speaks TLS, and this URL is plain http"), "use an https URL, with client certificate, key and ca_bundle")
 }
@@ -189,17 +198,11 @@ func kindOf(e *mtls.Error) Kind {
 func (p *Plugin) classifyNetwork(err error) (Kind, error) {
 	var network net.Error
 	switch {
-	case errors.Is(err, errStale), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
-		strings.Contains(err.Error(), "server closed idle connection"): // net/http does not export this one
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
 		return Unreachable, errors.New("the server closed the connection without an answer; whether the hook ran is not known")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Unreachable, hint.Add(err, "start the plugin server, or see what listens: lsof -i :"+p.port())
-	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`):
-		// A TLS alert where an HTTP answer was expected.
-		return TLS, plainToTLS()
-	case strings.Contains(err.Error(), "malformed HTTP"):
-		return BadAnswer, err
 	case errors.As(err, &network) && network.Timeout():
 		return Timeout, err
 	}

@@ -2,13 +2,10 @@ package remote
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
@@ -16,29 +13,10 @@ import (
 // maxRefusal is how much is read of an answer that is not a success.
 const maxRefusal = 64 << 10
 
-// streamEnd is how long the end of an event stream is waited for after the
-// answer has come: a stream that ends leaves its connection to the next call,
-// one that is cut costs a handshake.
-const streamEnd = 50 * time.Millisecond
-
-// newPost makes a request whose body can be sent again, which [transport] does
-// only when none of it was sent. header is shared between requests and never
-// changed.
-func newPost(ctx context.Context, u *url.URL, header http.Header, body []byte) *http.Request {
-	r := &http.Request{
-		Method: http.MethodPost, URL: u, Host: u.Host, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
-	}
-	return r.WithContext(ctx)
-}
-
 // readAnswer reads the answer to the request with this id. The error is a
 // [*wire.Error] when that is the answer, a [*statusError] for every HTTP status
 // but 200, or says what is wrong with the answer or the connection.
 func readAnswer(resp *http.Response, id []byte, limit int64) (*wire.Message, error) {
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, readRefusal(resp)
 	}
@@ -90,7 +68,7 @@ func readJSON(resp *http.Response, limit int64) (*wire.Message, error) {
 
 // readStream reads events up to the first message that is an answer. What a
 // server says before it (progress, logs, requests of its own) is not for us.
-func readStream(body io.ReadCloser, limit int64) (*wire.Message, error) {
+func readStream(body io.Reader, limit int64) (*wire.Message, error) {
 	events := wire.NewEvents(body, limit)
 	for {
 		event, err := events.Next()
@@ -108,17 +86,9 @@ func readStream(body io.ReadCloser, limit int64) (*wire.Message, error) {
 			return nil, err
 		}
 		if m.IsResponse() {
-			awaitEnd(body)
 			return m, nil
 		}
 	}
-}
-
-// awaitEnd reads body to its end if that comes soon.
-func awaitEnd(body io.ReadCloser) {
-	cut := time.AfterFunc(streamEnd, func() { _ = body.Close() })
-	defer cut.Stop()
-	_, _ = io.CopyN(io.Discard, body, maxRefusal) // how it ends makes no difference
 }
 
 func parse(data []byte, limit int64) (*wire.Message, error) {

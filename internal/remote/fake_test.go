@@ -35,6 +35,10 @@ type fake struct {
 const passes = `{"plugin_name":"P","result":{"continue_processing":true,"modified_payload":null,"violation":null,"metadata":{}}}`
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
 	body, m, call := f.read(r)
 	if err := wire.CheckModern(m, &call, r.Header, []string{wire.Revision2026_07}); err != nil {
 		w.Header().Set("Content-Type", wire.MediaJSON)

@@ -213,26 +213,47 @@ func (t *legacyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // ask sends a request and reads the answer to it.
 func (t *legacyTransport) ask(req *http.Request, id []byte) (*wire.Message, http.Header, error) {
-	resp, err := t.p.transport.RoundTrip(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := readAnswer(resp, id, t.p.maxAnswer)
-	return m, resp.Header, err
+	var m *wire.Message
+	var header http.Header
+	err := t.send(req, func(resp *http.Response) (err error) {
+		header = resp.Header
+		m, err = readAnswer(resp, id, t.p.maxAnswer)
+		return err
+	})
+	return m, header, err
 }
 
 // tell sends what has no answer: a notification, the end of a session.
 func (t *legacyTransport) tell(req *http.Request) (*http.Response, error) {
-	resp, err := t.p.transport.RoundTrip(req)
+	answer := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, Request: req}
+	err := t.send(req, func(resp *http.Response) error {
+		if resp.StatusCode/100 != 2 {
+			return readRefusal(resp)
+		}
+		answer.StatusCode, answer.Header = resp.StatusCode, resp.Header
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode/100 != 2 {
-		defer resp.Body.Close()
-		return nil, readRefusal(resp)
+	return answer, nil
+}
+
+// send sends a request of the SDK.
+func (t *legacyTransport) send(req *http.Request, read func(*http.Response) error) error {
+	var body []byte
+	if req.Body != nil {
+		defer req.Body.Close()
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return err
+		}
 	}
-	resp.Body = http.MaxBytesReader(nil, resp.Body, t.p.maxAnswer)
-	return resp, nil
+	deadline := time.Now().Add(t.p.cfg.Timeout)
+	if d, ok := req.Context().Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	return t.p.transport.do(req.Context(), deadline, head(req.Method, t.p.url, req.Header), body, read)
 }
 
 // requestID reads the id of the message in req's body; nil when there is none.

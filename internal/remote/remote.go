@@ -118,10 +118,10 @@ func New(cfg Config, o *Options) (*Plugin, error) {
 	cfg.Hooks = slices.Clone(cfg.Hooks)
 	cfg.URL = describeURL(u, cfg.UDS) // from here on for messages
 	p := &Plugin{
-		cfg: cfg, log: opts.Logger, url: u, form: newForm(opts.Version),
+		cfg: cfg, log: opts.Logger, url: u, form: newForm(u, opts.Version),
 		maxAnswer: opts.MaxAnswer, closed: make(chan struct{}),
 	}
-	p.transport = newTransport(&cfg, &opts, p.closed)
+	p.transport = newTransport(&cfg, u, &opts)
 	p.legacy = newLegacy(p, opts.Version)
 	return p, nil
 }
@@ -197,9 +197,7 @@ func (p *Plugin) invoke(ctx context.Context, hook plugin.Hook, payload, context 
 	if err := checkObject("payload", payload); err != nil {
 		return nil, p.unsent(hook, err)
 	}
-	ctx, cancel := p.limit(ctx)
-	defer cancel()
-	result, err := p.call(ctx, toolInvoke, hookArguments(hook, p.cfg.Name, payload, context))
+	result, err := p.call(ctx, p.deadline(), toolInvoke, hookArguments(hook, p.cfg.Name, payload, context))
 	if err != nil {
 		return nil, p.fail(ctx, string(hook), err)
 	}
@@ -215,10 +213,8 @@ func (p *Plugin) unsent(hook plugin.Hook, err error) error {
 	return fmt.Errorf("calling %s of plugin %q: %w", hook, p.cfg.Name, err)
 }
 
-// limit applies the plugin's timeout.
-func (p *Plugin) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, p.cfg.Timeout)
-}
+// deadline is when a call that begins now has to have an answer.
+func (p *Plugin) deadline() time.Time { return time.Now().Add(p.cfg.Timeout) }
 
 // Close ends the session and the idle connections.
 func (p *Plugin) Close() error {
@@ -227,7 +223,7 @@ func (p *Plugin) Close() error {
 		close(p.closed)
 	})
 	p.running.Wait()
-	p.transport.base.CloseIdleConnections()
+	p.transport.close()
 	return nil
 }
 

@@ -241,8 +241,14 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 }
 
 func TestNoProxyFromTheEnvironment(t *testing.T) {
-	if p := client(t, "http://plugin.example"); p.transport.base.Proxy != nil {
-		t.Error("the transport has a proxy function")
+	proxied := &fake{}
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
+		t.Setenv(name, serve(t, proxied).URL)
+	}
+	_, err := invoke(t, client(t, "http://plugin.invalid"), `{}`)
+	wantKind(t, err, Unreachable, "")
+	if proxied.calls != nil {
+		t.Error("the payload went to a proxy")
 	}
 }
 

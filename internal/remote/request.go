@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -15,15 +16,15 @@ import (
 
 // form is what all modern requests to one server have in common, made once.
 type form struct {
-	head    []byte                 // up to the id
-	meta    []byte                 // from after the id up to the tool's name
-	headers map[string]http.Header // by tool; shared, never changed
+	head  []byte            // up to the id
+	meta  []byte            // from after the id up to the tool's name
+	heads map[string][]byte // by tool: request line and headers
 }
 
-func newForm(version string) *form {
+func newForm(u *url.URL, version string) *form {
 	f := &form{
-		head:    []byte(`{"jsonrpc":"2.0","id":`),
-		headers: map[string]http.Header{},
+		head:  []byte(`{"jsonrpc":"2.0","id":`),
+		heads: map[string][]byte{},
 	}
 	meta := []byte(`,"method":"` + wire.MethodToolsCall + `","params":{"_meta":{"` +
 		wire.MetaRevision + `":"` + wire.Revision2026_07 + `","` +
@@ -37,7 +38,7 @@ func newForm(version string) *form {
 			"User-Agent":   {clientName + "/" + version},
 		}
 		wire.SetModern(h, wire.Revision2026_07, wire.MethodToolsCall, tool)
-		f.headers[tool] = h
+		f.heads[tool] = head(http.MethodPost, u, h)
 	}
 	return f
 }
