@@ -34,7 +34,8 @@ internal/pyre: -
 internal/builtin: plugin internal/pyre
 internal/pipeline: plugin
 internal/remote: plugin internal/wire internal/mtls
-plugin/server: plugin internal/wire internal/mtls internal/config
+internal/front: internal/wire internal/mtls
+plugin/server: plugin internal/wire internal/mtls internal/config internal/front
 cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote
 test/guide: -
 test/demo: -

@@ -51,7 +51,7 @@ func BenchmarkHookCall(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			h := &guard{Handler: &front{s, &health{}, false}, log: s.log, loopback: true}
+			h := &face{s, &health{}, false}
 			text := hookBody()
 			r, body := benchRequest(text), strings.NewReader(text)
 			w := &discard{http.Header{}}

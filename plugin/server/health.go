@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/sallyport-mcp/sallyport/internal/front"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
@@ -22,20 +23,20 @@ func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/health":
 		h.serveHealth(w, r)
 	case "/livez":
-		probe(w, r, http.StatusOK, `{"status":"alive"}`)
+		front.Probe(w, r, http.StatusOK, `{"status":"alive"}`)
 	case "/readyz":
 		if reason := h.notReady(); reason != "" {
-			probe(w, r, http.StatusServiceUnavailable, string(wire.AppendString([]byte(`{"status":"not ready","reason":`), reason))+"}")
+			front.Probe(w, r, http.StatusServiceUnavailable, string(wire.AppendString([]byte(`{"status":"not ready","reason":`), reason))+"}")
 			return
 		}
-		probe(w, r, http.StatusOK, `{"status":"ready"}`)
+		front.Probe(w, r, http.StatusOK, `{"status":"ready"}`)
 	default:
-		refuse(w, http.StatusNotFound, "there is nothing here but /health, /livez and /readyz")
+		front.Refuse(w, http.StatusNotFound, "there is nothing here but /health, /livez and /readyz")
 	}
 }
 
 func (h *health) serveHealth(w http.ResponseWriter, r *http.Request) {
-	probe(w, r, http.StatusOK, `{"status":"healthy"}`)
+	front.Probe(w, r, http.StatusOK, `{"status":"healthy"}`)
 }
 
 func (h *health) notReady() string {
@@ -46,14 +47,4 @@ func (h *health) notReady() string {
 		return ""
 	}
 	return h.ready()
-}
-
-func probe(w http.ResponseWriter, r *http.Request, status int, body string) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "probes take GET")
-		return
-	}
-	w.Header()["Cache-Control"] = headerStore
-	write(w, status, []byte(body), true)
 }

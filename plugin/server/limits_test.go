@@ -14,12 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/front"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
 // limited starts a server with limits that a test can reach.
-func limited(t *testing.T, change func(*limits), o *Options) (addr string) {
+func limited(t *testing.T, change func(*front.Limits), o *Options) (addr string) {
 	t.Helper()
 	s, err := New([]Entry{entry(passes)}, o)
 	if err != nil {
@@ -76,7 +77,7 @@ const healthRequest = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 // A client that sends its header byte by byte is cut off when its time is over,
 // not when it has finished.
 func TestASlowHeaderIsCutOff(t *testing.T) {
-	addr := limited(t, func(l *limits) { l.header = 50 * time.Millisecond }, nil)
+	addr := limited(t, func(l *front.Limits) { l.Header = 50 * time.Millisecond }, nil)
 	conn := dial(t, addr)
 	if _, err := io.WriteString(conn, "GET /health HT"); err != nil {
 		t.Fatal(err)
@@ -85,7 +86,7 @@ func TestASlowHeaderIsCutOff(t *testing.T) {
 }
 
 func TestASlowBodyIsCutOff(t *testing.T) {
-	addr := limited(t, func(l *limits) { l.read = 50 * time.Millisecond }, nil)
+	addr := limited(t, func(l *front.Limits) { l.Read = 50 * time.Millisecond }, nil)
 	conn := dial(t, addr)
 	if _, err := io.WriteString(conn, "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"); err != nil {
 		t.Fatal(err)
@@ -94,7 +95,7 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 }
 
 func TestAnIdleConnectionIsClosed(t *testing.T) {
-	addr := limited(t, func(l *limits) { l.idle = 50 * time.Millisecond }, nil)
+	addr := limited(t, func(l *front.Limits) { l.Idle = 50 * time.Millisecond }, nil)
 	conn := dial(t, addr)
 	answers(t, conn, healthRequest)
 	isClosed(t, conn)
@@ -103,7 +104,7 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 // A header without end costs its limit, not its size: the server answers 431
 // and closes while the client is still sending.
 func TestAnEndlessHeaderIsRefused(t *testing.T) {
-	addr := limited(t, func(*limits) {}, nil)
+	addr := limited(t, func(*front.Limits) {}, nil)
 	before := heapInUse()
 	conn := dial(t, addr)
 	sent := 0
@@ -137,7 +138,7 @@ func heapInUse() uint64 {
 // longest gives way.
 func TestSilentConnectionsGiveWay(t *testing.T) {
 	log := &logLines{}
-	addr := limited(t, func(l *limits) { l.conns, l.first = 3, 0 }, &Options{Logger: log.logger()})
+	addr := limited(t, func(l *front.Limits) { l.Conns, l.First = 3, 0 }, &Options{Logger: log.logger()})
 	served := dial(t, addr)
 	answers(t, served, healthRequest)
 	for range 20 {
@@ -165,7 +166,7 @@ func TestWorkingConnectionsStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.limits.conns, s.limits.first = 1, 0
+	s.limits.Conns, s.limits.First = 1, 0
 	base := startServer(t, s)
 	got := make(chan answer)
 	go func() { got <- post(t, base, hookMessage(`{}`, testContext)) }()
@@ -178,7 +179,7 @@ func TestWorkingConnectionsStay(t *testing.T) {
 }
 
 func TestBodiesOverTheLimitAreRefused(t *testing.T) {
-	addr := limited(t, func(*limits) {}, &Options{MaxPayloadBytes: 1000})
+	addr := limited(t, func(*front.Limits) {}, &Options{MaxPayloadBytes: 1000})
 	limit := 1000 + 1<<20
 	head := "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 	for name, c := range map[string]struct{ request, want string }{
@@ -190,34 +191,6 @@ func TestBodiesOverTheLimitAreRefused(t *testing.T) {
 		if resp.status != http.StatusRequestEntityTooLarge || !strings.Contains(resp.body, c.want) || !resp.closes {
 			t.Errorf("%s: status %d, closes %v, body %s, want %s", name, resp.status, resp.closes, resp.body, c.want)
 		}
-	}
-}
-
-// Large bodies share a budget: one that does not fit waits until another one is
-// done, and gives up with its client.
-func TestLargeBodiesWaitForEachOther(t *testing.T) {
-	b := newBodyBudget(1 << 20)
-	var done []func()
-	for range 64 {
-		d, err := b.take(t.Context(), 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		done = append(done, d)
-	}
-	if d, err := b.take(t.Context(), smallBody); err != nil {
-		t.Error("a small body waits")
-	} else {
-		d()
-	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := b.take(gone, 1<<20); err == nil {
-		t.Error("the budget is larger than it says")
-	}
-	done[0]()
-	if _, err := b.take(t.Context(), 1<<20); err != nil {
-		t.Error(err)
 	}
 }
 

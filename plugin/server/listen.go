@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/config"
+	"github.com/sallyport-mcp/sallyport/internal/front"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
 )
 
@@ -22,23 +22,11 @@ import (
 // error.
 func listenTCP(ctx context.Context, what, host string, port config.Value[int], fix string) (net.Listener, error) {
 	address := net.JoinHostPort(host, strconv.Itoa(port.V))
-	network := "tcp"
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
-		network = "tcp4" // or Go opens every IPv6 address too for 0.0.0.0, behind firewall rules for IPv4
+	l, err := front.Listen(ctx, address)
+	if err != nil {
+		return nil, hint.Add(fmt.Errorf("listening for %s: %s (port: %s): %w", what, address, port.Source, err), fix)
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, network, address)
-	if err == nil {
-		return l, nil
-	}
-	cause := err
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		cause = op.Err
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		cause = errno
-	}
-	return nil, hint.Add(fmt.Errorf("listening for %s: %s (port: %s): %w", what, address, port.Source, cause), fix)
+	return l, nil
 }
 
 // listenUnix binds a Unix socket that only the owner can connect to. It is made

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/config"
+	"github.com/sallyport-mcp/sallyport/internal/front"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -145,25 +146,25 @@ func (s *Server) runHTTP(ctx context.Context, cfg *config.Server) error {
 	if err != nil {
 		return err
 	}
-	main := &binding{Listener: l, handler: &front{s, h, !cfg.Health}, conns: s.limits.conns}
+	authenticated := false
 	if security != nil {
 		h.ready = security.ready
-		main.Listener = security.Listen(l)
-		main.authenticated = cfg.TLS.CertReqs.V == mtls.CertRequired
+		l = security.Listen(l)
+		authenticated = cfg.TLS.CertReqs.V == mtls.CertRequired
 	}
-	attrs := []any{"addr", l.Addr().String(), "tls", security != nil}
-	var probes *binding
+	main := s.front(l, &face{s, h, !cfg.Health}, authenticated)
+	attrs := []any{"addr", main.Addr().String(), "tls", security != nil}
+	var probes *front.Front
 	if cfg.Health {
 		hl, err := listenTCP(ctx, "health checks", cfg.HealthHost.V, cfg.HealthPort,
 			"set PLUGINS_SERVER_HEALTH_PORT or server_settings.health.port")
 		if err != nil {
-			main.Close()
-			return err
+			return errors.Join(err, main.Close())
 		}
-		probes = &binding{Listener: hl, handler: h, conns: s.limits.healthConns}
+		probes = s.probes(hl, h)
 		attrs = append(attrs, "health", hl.Addr().String())
 	}
-	s.warnExposed(cfg, main, probes)
+	s.warnExposed(cfg, main, authenticated, probes)
 	s.log.Info("listening", attrs...)
 	return s.serveAll(ctx, main, probes, h)
 }
@@ -176,8 +177,8 @@ func (s *Server) listen(ctx context.Context, cfg *config.Server) (net.Listener, 
 }
 
 // warnExposed says at each start who can reach what without being asked.
-func (s *Server) warnExposed(cfg *config.Server, mcp, probes *binding) {
-	if tcp, ok := mcp.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && !mcp.authenticated {
+func (s *Server) warnExposed(cfg *config.Server, mcp *front.Front, authenticated bool, probes *front.Front) {
+	if tcp, ok := mcp.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && !authenticated {
 		s.log.Warn("the MCP listener is reachable from other hosts and asks for no client certificate: anyone who reaches it may call",
 			"addr", tcp.String(), "host", cfg.Host.Source.String())
 	}
@@ -214,7 +215,7 @@ func (s *Server) security(cfg *config.Server) (*security, error) {
 	m, err := mtls.NewServer(mtls.ServerConfig{
 		CertFile: t.CertFile.V, KeyFile: t.KeyFile.V, KeyPassword: password, CABundle: t.CABundle.V,
 		ClientAuth: t.CertReqs.V, AllowedClients: t.AllowedClients.V, Profile: mtls.Profile(t.PeerProfile.V), Name: t.Name,
-	}, &mtls.Options{Logger: s.log, MaxConns: s.limits.conns})
+	}, &mtls.Options{Logger: s.log, MaxConns: s.limits.Conns})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/config"
@@ -33,7 +32,7 @@ func TestServeDrains(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.serveAll(ctx, &binding{Listener: mcp, handler: &front{s, h, false}, conns: 9}, &binding{Listener: probes, handler: h, conns: 9}, h)
+		ended <- s.serveAll(ctx, s.front(mcp, &face{s, h, false}, false), s.probes(probes, h), h)
 	}()
 	silent := dial(t, mcp.Addr().String()) // would hold up http.Server.Shutdown for 5 s
 	got := make(chan answer)
@@ -90,33 +89,6 @@ func TestServeDoesNotDrainForever(t *testing.T) {
 	if !strings.Contains(log.String(), "shut down with calls in flight") {
 		t.Errorf("log:\n%s", log)
 	}
-}
-
-// The timeouts of a connection, without waiting for them.
-func TestDefaultLimits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, err := New([]Entry{entry(passes)}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := newCrowd(1, time.Second, s.log)
-		a, other := net.Pipe()
-		b, another := net.Pipe()
-		defer other.Close()
-		defer another.Close()
-		c.track(a, http.StateNew)
-		c.track(b, http.StateNew) // a is too young to give way
-		if _, err := b.Write(nil); err == nil {
-			t.Error("the second connection was taken")
-		}
-		time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock
-		c.track(b, http.StateNew)
-		if _, err := a.Write(nil); err == nil {
-			t.Error("the first connection did not give way")
-		}
-		a.Close()
-		b.Close()
-	})
 }
 
 func TestUnixSocket(t *testing.T) {
@@ -215,44 +187,6 @@ func TestChooseTransport(t *testing.T) {
 		if got != c.want || !strings.Contains(why, c.why) {
 			t.Errorf("%s: %s because %s, want %s because %s", name, got, why, c.want, c.why)
 		}
-	}
-}
-
-// Host is checked on loopback unless a client certificate has said who calls;
-// Origin always. What browsers do not send is let through.
-func TestGuard(t *testing.T) {
-	for name, c := range map[string]struct {
-		guard        guard
-		host, origin string
-		refused      bool
-	}{
-		"loopback, its address":          {guard{loopback: true}, "127.0.0.1:8000", "", false},
-		"loopback, 127.0.0.9":            {guard{loopback: true}, "127.0.0.9", "", false},
-		"loopback, IPv6":                 {guard{loopback: true}, "[::1]:8000", "", false},
-		"loopback, IPv6 without port":    {guard{loopback: true}, "[::1]", "", false},
-		"loopback, localhost":            {guard{loopback: true}, "localhost.", "", false},
-		"loopback, a rebound name":       {guard{loopback: true}, "evil.example:8000", "", true},
-		"loopback, a name that starts":   {guard{loopback: true}, "localhost.evil.example", "", true},
-		"loopback, an address as a name": {guard{loopback: true}, "127.0.0.1.evil.example", "", true},
-		"loopback, mutual TLS":           {guard{loopback: true, authenticated: true}, "mcp-plugin-x", "", false},
-		"loopback, a local page":         {guard{loopback: true}, "localhost", "http://127.0.0.1:3000", false},
-		"loopback, another page":         {guard{loopback: true}, "localhost", "https://evil.example", true},
-		"loopback, a page of no origin":  {guard{loopback: true}, "localhost", "null", true},
-		"mutual TLS, a page":             {guard{authenticated: true}, "x", "https://evil.example", true},
-		"all interfaces, any name":       {guard{}, "plugin.example", "", false},
-		"all interfaces, a local page":   {guard{}, "plugin.example", "http://localhost", true},
-	} {
-		r := &http.Request{Host: c.host, Header: http.Header{}, ProtoMajor: 1, ProtoMinor: 1}
-		if c.origin != "" {
-			r.Header.Set("Origin", c.origin)
-		}
-		if got := c.guard.foreign(r); (got != "") != c.refused {
-			t.Errorf("%s: %q, refused wanted: %v", name, got, c.refused)
-		}
-	}
-	old := &http.Request{Header: http.Header{}, ProtoMajor: 1, ProtoMinor: 0}
-	if got := (&guard{loopback: true}).foreign(old); got != "" {
-		t.Errorf("an HTTP/1.0 probe without Host: %q", got)
 	}
 }
 

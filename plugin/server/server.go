@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/front"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
@@ -62,17 +63,17 @@ type Server struct {
 	plugins []*served
 	static  statics
 	buffers sync.Pool // of *buffers
-	bodies  *bodyBudget
-	limits  limits
+	bodies  *front.Bodies
+	limits  front.Limits
 }
 
 // New makes a server of these plugins. It does not own them: close them after
 // the last call of Serve or ServeStdio has returned.
 func New(entries []Entry, o *Options) (*Server, error) {
-	s := &Server{o: o.filled(), limits: defaultLimits()}
+	s := &Server{o: o.filled(), limits: front.DefaultLimits()}
 	s.log = s.o.Logger
 	s.buffers.New = func() any { return new(buffers) }
-	s.bodies = newBodyBudget(s.maxBody())
+	s.bodies = front.NewBodies(s.maxBody())
 	if len(entries) == 0 {
 		return nil, errors.New("there is no plugin to serve")
 	}
