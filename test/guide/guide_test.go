@@ -50,7 +50,9 @@ func TestGuide(t *testing.T) {
 			"block":    block,
 			"serve":    serve,
 			"await":    await,
-			"stop":     stop,
+			"quit":     quit,
+
+			"documented": documented,
 		},
 	})
 }

@@ -246,10 +246,10 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(sh.await(args[0]))
 }
 
-// stop ends the running server with SIGTERM; its log is there for stderr.
-func stop(ts *testscript.TestScript, neg bool, args []string) {
+// quit ends the running server with SIGTERM; its log is there for stderr.
+func quit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
-		ts.Fatalf("usage: stop")
+		ts.Fatalf("usage: quit")
 	}
 	sh, err := of(ts).last()
 	ts.Check(err)
