@@ -20,7 +20,7 @@ or less than --within days. Subject, names, lifetime and key stay as they are,
 and each certificate is replaced in one step, so that servers never find a half
 pair. NAME is a plugin's name, "ca" or "gateway"; without any, all are looked at.
 
-The CA goes first when it is due, or when a certificate would outlive it. It
+The CA goes first when it is due, or when one that is due would outlive it. It
 keeps its key and name: certificates that it signed before stay valid. The
 ca.crt copies of the tree follow. Every other host needs the new files: the
 output says which.

@@ -46,7 +46,7 @@ type Renewal struct {
 
 // Renew reissues certificates: with the same subject, names, lifetime and,
 // unless Rekey is set, the same key, each replaced by one rename. The CA goes
-// first; it is also reissued when a leaf would be cut short by it. It returns
+// first; it is also reissued when a leaf that is due would be cut short by it. It returns
 // an error that holds everything that could not be renewed; the rest is.
 func (t *Tree) Renew(ctx context.Context, r Renewal) error {
 	if err := t.validateRenewal(r); err != nil {
@@ -174,7 +174,10 @@ func (t *Tree) planRenewal(r Renewal) (*renewing, error) {
 		}
 	}
 	for _, s := range run.leaves {
-		if run.ca.cert != nil && run.end(s).After(run.ca.cert.NotAfter) && run.caEnd().After(run.ca.cert.NotAfter) {
+		// Not for the sake of one that is reissued before its time: a new CA
+		// certificate has to reach every host.
+		due := s.cert != nil && dueAt(s.cert, run.now, r.Within)
+		if due && run.ca.cert != nil && run.end(s).After(run.ca.cert.NotAfter) && run.caEnd().After(run.ca.cert.NotAfter) {
 			run.newCA = true
 		}
 	}
