@@ -21,7 +21,7 @@ type face struct {
 
 func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case endpoint:
+	case endpoint, endpoint + "/":
 		f.serveMCP(w, r)
 	case "/health":
 		f.health.serveHealth(w, r)
