@@ -207,6 +207,22 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+func TestAClosedClientCallsNobody(t *testing.T) {
+	f := &fake{}
+	p := client(t, serve(t, f).URL)
+	if _, err := invoke(t, p, `{}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := invoke(t, p, `{}`)
+	wantKind(t, err, Unreachable, "the client has been closed")
+	if n := f.count(toolInvoke); n != 1 {
+		t.Errorf("%d hooks ran", n)
+	}
+}
+
 func TestNoAnswerInTime(t *testing.T) {
 	release := make(chan struct{})
 	f := &fake{invoke: func(json.RawMessage) string { <-release; return passes }}

@@ -44,6 +44,8 @@ type transport struct {
 	closed bool
 }
 
+var errClosed = errors.New("the client has been closed")
+
 func newTransport(cfg *Config, u *url.URL, o *Options) *transport {
 	dialer := &net.Dialer{Timeout: o.DialTimeout}
 	addr, limit := dialAddr(u), o.DialTimeout
@@ -160,7 +162,7 @@ func (t *transport) take() (*conn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return nil, net.ErrClosed
+		return nil, errClosed
 	}
 	last := len(t.idle) - 1
 	if last < 0 {
@@ -281,7 +283,7 @@ func (c *conn) reason(writeErr error) error {
 // finish reads what is left of resp, if it comes soon, and reports whether c can
 // be used again.
 func (c *conn) finish(resp *http.Response) bool {
-	if resp.Close {
+	if resp.Close || resp.StatusCode == http.StatusSwitchingProtocols {
 		return false
 	}
 	n, err := int64(0), error(nil)

@@ -63,6 +63,7 @@ func TestAConnectionIsKeptOnlyWhenWhole(t *testing.T) {
 		"chunked":               {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true},
 		"after a 100":           {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + length("{}"), true},
 		"no body":               {"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", true},
+		"another protocol":      {"HTTP/1.1 101 Switching Protocols\r\n\r\n", false},
 		"close":                 {"HTTP/1.1 200 OK\r\nConnection: close\r\n" + length("{}"), false},
 		"HTTP/1.0":              {"HTTP/1.0 200 OK\r\n" + length("{}"), false},
 		"until the end":         {"HTTP/1.1 200 OK\r\n\r\n{}", false},
