@@ -232,7 +232,7 @@ func TestAnotherServerIsNotGivenThePayload(t *testing.T) {
 		kind   Kind
 		text   string
 	}{
-		"another plugin": {func(c *mtls.ClientConfig) { c.Plugin = "Q" }, Identity, "'P''s, not 'Q''s"},
+		"another plugin": {func(c *mtls.ClientConfig) { c.Plugin = "Q" }, Identity, "identity mismatch, the certificate is that of plugin 'P', not of 'Q'"},
 		"host name":      {func(c *mtls.ClientConfig) { c.CheckHostname = true }, Identity, "IP address mismatch, certificate is not valid for '127.0.0.1'"},
 		"unknown CA":     {func(c *mtls.ClientConfig) { c.CABundle = pkitest.NewCA(t).Write(t, t.TempDir()) }, TLS, "certificate verify failed"},
 	} {
