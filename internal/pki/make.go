@@ -196,7 +196,7 @@ func (m *maker) makeOne(f folder, key crypto.Signer) error {
 		return err
 	}
 	m.tellMade(f, dn(cert.RawSubject), m.r.KeyType, cert.NotAfter)
-	m.tellCut(f, spec.notAfter, cert.NotAfter)
+	m.tellCut(f, m.now, spec.notAfter, cert.NotAfter)
 	return nil
 }
 
@@ -206,7 +206,7 @@ func (m *maker) tellMade(f folder, subject string, k KeyType, notAfter time.Time
 
 // tellCut announces a leaf that ends earlier than asked for. Hours do not
 // matter: they pass when the CA is made first, by itself.
-func (t *Tree) tellCut(f folder, asked, got time.Time) {
+func (t *Tree) tellCut(f folder, now, asked, got time.Time) {
 	if !got.Before(asked) {
 		return
 	}
@@ -214,7 +214,8 @@ func (t *Tree) tellCut(f folder, asked, got time.Time) {
 	e := Event{Kind: Note, Path: f.certFile(), Text: fmt.Sprintf("%s: it ends with its CA on %s, %s earlier than asked for", f.certFile(), date(got), days(cut))}
 	if cut >= 24*time.Hour {
 		e.Kind = Warning
-		e.Text += "; " + t.command("renew ca --force") + " lengthens the CA's life"
+		needed := int(asked.Sub(now) / (24 * time.Hour))
+		e.Text += "; " + t.command(fmt.Sprintf("renew ca --force --ca-days %d", needed)) + " lengthens the CA's life"
 	}
 	t.tell(e)
 }

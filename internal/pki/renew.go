@@ -391,7 +391,7 @@ func (run *renewing) renewLeaf(ctx context.Context, s *state, keys *keyring, i i
 		text = "new " + string(keyTypeOf(public)) + " key"
 	}
 	run.tell(Event{Kind: Renewed, Path: s.certFile(), Text: fmt.Sprintf("%s, valid for %s, until %s", text, days(cert.NotAfter.Sub(run.now)), date(cert.NotAfter))})
-	run.tellCut(s.folder, spec.notAfter, cert.NotAfter)
+	run.tellCut(s.folder, run.now, spec.notAfter, cert.NotAfter)
 	return nil
 }
 
