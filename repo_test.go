@@ -35,6 +35,7 @@ internal/builtin: plugin internal/pyre
 internal/pipeline: plugin
 internal/remote: plugin internal/wire internal/mtls
 internal/front: internal/wire internal/mtls
+internal/upstream: internal/wire internal/mtls
 plugin/server: plugin internal/wire internal/mtls internal/config internal/front
 cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote
 test/guide: -
@@ -48,6 +49,7 @@ internal/keyfile: internal/pkitest
 internal/mtls: internal/pkitest
 internal/pki: internal/pkitest
 internal/remote: internal/pkitest plugin/server internal/builtin
+internal/upstream: internal/pkitest
 plugin/server: internal/pkitest internal/builtin internal/remote
 cmd/sallyport: internal/pkitest
 `

@@ -1,0 +1,4 @@
+package upstream
+
+// child runs the test binary as a stdio server when it was started as one.
+func child() bool { return false }
