@@ -25,13 +25,20 @@ SIGTERM lets calls in flight finish (10 s) and exits 0.`,
   sallyport plugin-server --config plugins/test.mtls.yaml --require-tls`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return server.Run(cmd.Context(), server.RunOptions{
-				Kinds:      builtin.Kinds(),
-				ConfigPath: config,
-				Flags:      server.Flags(transport, cmd.Flags().Changed("require-tls"), requireTLS),
-				Stdin:      a.stdin, Stdout: a.stdout,
-				Logger: a.log, OwnsProcess: true, Version: version,
-			})
+			o := server.RunOptions{
+				Kinds:       builtin.Kinds(),
+				ConfigPath:  config,
+				Transport:   transport,
+				Stdin:       a.stdin,
+				Stdout:      a.stdout,
+				Logger:      a.log,
+				Version:     version,
+				OwnsProcess: true,
+			}
+			if cmd.Flags().Changed("require-tls") {
+				o.RequireTLS = &requireTLS
+			}
+			return server.Run(cmd.Context(), o)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "plugin `file` (PLUGINS_CONFIG_PATH, "+server.DefaultConfigPath+")")

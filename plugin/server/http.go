@@ -85,6 +85,11 @@ func (f *face) answerOne(r *http.Request, body []byte, b *buffers) (int, error) 
 	return f.answer(r.Context(), m, r.Header, b)
 }
 
+// errNoSession answers a legacy client with a session: this server opens none,
+// so another server is meant, perhaps the one that was here before. The client
+// then initializes again.
+var errNoSession = wire.Errorf(wire.CodeServerError, "Session not found")
+
 // checkLegacy applies what the legacy revisions say about headers. It returns
 // the status of a refusal that it has added to b, or 0.
 func (f *face) checkLegacy(r *http.Request, m *wire.Message, b *buffers) int {
@@ -101,9 +106,7 @@ func (f *face) checkLegacy(r *http.Request, m *wire.Message, b *buffers) int {
 		b.body = wire.AppendError(b.body, m.ID, wire.Unsupported(wire.Revisions(), revision))
 		return http.StatusBadRequest
 	case session != "":
-		// This server opens no sessions, so whoever has one means another
-		// server, perhaps the one that was here before: initialize again.
-		b.body = wire.AppendError(b.body, m.ID, wire.Errorf(wire.CodeServerError, "Session not found"))
+		b.body = wire.AppendError(b.body, m.ID, errNoSession)
 		return http.StatusNotFound
 	}
 	return 0
@@ -114,6 +117,10 @@ func (f *face) checkLegacy(r *http.Request, m *wire.Message, b *buffers) int {
 func (f *face) answerBatch(r *http.Request, body []byte, b *buffers) (int, error) {
 	if revision := r.Header.Get(wire.HeaderRevision); revision >= wire.Revision2025_06 {
 		return appendRefusal(b, nil, wire.Errorf(wire.CodeInvalidRequest, "Invalid request: revision %s has no batches", clip(revision))), nil
+	}
+	if r.Header.Get(wire.HeaderSession) != "" {
+		b.body = wire.AppendError(b.body, []byte("null"), errNoSession)
+		return http.StatusNotFound, nil
 	}
 	return f.appendBatch(r.Context(), body, r.Header, b)
 }

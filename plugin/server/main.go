@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"syscall"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
@@ -70,24 +69,17 @@ func runMain(ctx context.Context, args []string, kinds []plugin.Kind, stdin io.R
 	if err != nil {
 		return report(2, err)
 	}
+	if !given(flags, "require-tls") {
+		requireTLS = nil
+	}
 	err = Run(ctx, RunOptions{
-		Kinds: kinds, ConfigPath: *config, Flags: Flags(*transport, given(flags, "require-tls"), *requireTLS),
+		Kinds: kinds, ConfigPath: *config, Transport: *transport, RequireTLS: requireTLS,
 		Stdin: stdin, Stdout: stdout, Logger: log, OwnsProcess: true, Version: buildVersion(),
 	})
 	if err != nil {
 		return report(1, err)
 	}
 	return 0
-}
-
-// Flags makes the [RunOptions.Flags] of a command line. requireTLS counts only
-// if it was given.
-func Flags(transport string, requireTLSGiven, requireTLS bool) map[string]string {
-	flags := map[string]string{"transport": transport}
-	if requireTLSGiven {
-		flags["require-tls"] = strconv.FormatBool(requireTLS)
-	}
-	return flags
 }
 
 func given(flags *flag.FlagSet, name string) (ok bool) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/config"
@@ -31,9 +32,13 @@ type RunOptions struct {
 	// [DefaultConfigPath].
 	ConfigPath string
 
-	// Flags are values that beat environment and file: "transport",
-	// "require-tls". An empty value counts as not given.
-	Flags map[string]string
+	// Transport is http or stdio and beats PLUGINS_TRANSPORT; empty means that
+	// nobody said.
+	Transport string
+
+	// RequireTLS refuses plaintext MCP listeners, or not, and beats
+	// PLUGINS_REQUIRE_TLS; nil means that nobody said.
+	RequireTLS *bool
 
 	// Env looks up an environment variable; nil means os.LookupEnv.
 	Env func(string) (string, bool)
@@ -72,6 +77,15 @@ func (o *RunOptions) tuneGC() {
 	debug.SetGCPercent(gcPercent)
 }
 
+// flags are the options that beat environment and file, as config knows them.
+func (o *RunOptions) flags() map[string]string {
+	flags := map[string]string{"transport": o.Transport}
+	if o.RequireTLS != nil {
+		flags["require-tls"] = strconv.FormatBool(*o.RequireTLS)
+	}
+	return flags
+}
+
 func (o *RunOptions) fill() {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
@@ -103,7 +117,7 @@ func Run(ctx context.Context, o RunOptions) error {
 	if o.OwnsProcess {
 		o.tuneGC()
 	}
-	cfg, err := config.LoadServer(o.ConfigPath, config.Options{Env: env, Kinds: o.Kinds, Flags: o.Flags})
+	cfg, err := config.LoadServer(o.ConfigPath, config.Options{Env: env, Kinds: o.Kinds, Flags: o.flags()})
 	if err != nil {
 		return err
 	}
@@ -117,13 +131,14 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return err
 	}
-	s, err := New(entries, &Options{
+	var s *Server
+	defer func() { closeAll(s) }()
+	s, err = New(entries, &Options{
 		Logger: log, MaxPayloadBytes: cfg.Settings.MaxPayloadBytes, DrainTimeout: o.DrainTimeout, Version: o.Version,
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { closeAll(s) }()
 	if transport == stdioTransport {
 		return s.ServeStdio(ctx, o.Stdin, o.Stdout)
 	}
@@ -152,7 +167,7 @@ func (s *Server) runHTTP(ctx context.Context, cfg *config.Server) error {
 		l = security.Listen(l)
 		authenticated = cfg.TLS.CertReqs.V == mtls.CertRequired
 	}
-	main := s.front(l, &face{s, h, !cfg.Health}, authenticated)
+	main := s.front(l, &face{s, h, security == nil}, authenticated)
 	attrs := []any{"addr", main.Addr().String(), "tls", security != nil}
 	var probes *front.Front
 	if cfg.Health {
