@@ -66,12 +66,19 @@ func TestRenewKeepsWhatAForeignCASaysOfItself(t *testing.T) {
 func TestRenewLeavesAnIntermediateCAToItsIssuer(t *testing.T) {
 	tree := New(filepath.Join(t.TempDir(), "mcp"), nil)
 	old := foreignCA(t, tree, pkitest.NewCA(t, pkitest.CAOptions{CN: "Acme Root"}), nil)
+	if err := tree.Gateway(t.Context(), quick); err != nil {
+		t.Fatal(err)
+	}
+	gateway := leafOf(t, tree.gateway())
 	err := tree.Renew(t.Context(), Renewal{Force: true})
 	if err == nil || !strings.Contains(err.Error(), "CN=Acme Root") {
 		t.Errorf("error %v", err)
 	}
 	if !leafOf(t, tree.ca()).Equal(old) {
 		t.Error("it was replaced")
+	}
+	if leafOf(t, tree.gateway()).Equal(gateway) {
+		t.Error("the gateway was not renewed, though this CA can sign")
 	}
 }
 
