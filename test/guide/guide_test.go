@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package guide runs the guide's command blocks as printed, each in a fresh
 // shell, in a fresh checkout. Its scripts are named after the guide's headings.
 // It uses the guide's ports, 8000 and 9000, so nothing here is parallel.
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -31,6 +34,7 @@ func TestGuide(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes RSA keys and needs ports 8000 and 9000; not with -short")
 	}
+	lockPorts(t)
 	trees := newTrees(t)
 	testscript.RunT(serial{t}, testscript.Params{
 		Dir:                 "testdata/script",
@@ -55,6 +59,20 @@ func TestGuide(t *testing.T) {
 			"documented": documented,
 		},
 	})
+}
+
+// lockPorts waits for another run of this test on the same machine, which needs
+// the same ports.
+func lockPorts(t *testing.T) {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "sallyport-test-guide.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatalf("locking %s: %v", lock.Name(), err)
+	}
 }
 
 // condition knows tool:NAME, true when the program is installed. With
