@@ -16,14 +16,28 @@ type Report struct {
 	// file is no such file, both are when there is an error.
 	Server *Server
 	Client *Client
+
+	// Gateway is not nil when it is a gateway's file; then Client is the
+	// gateway's and Server is nil.
+	Gateway *Gateway
 }
 
 // Check reads the file at path as whatever it is: a plugin server's, a
-// gateway's, or both. It opens no file that the configuration names, but it has
-// each native kind judge its config:.
+// gateway's, or both. Of the files that the configuration names it opens that of
+// plugins_file alone, but it has each native kind judge its config:.
 func Check(path string, o Options) *Report {
 	l := load(path, o)
 	r := &Report{}
+	if l.gatewayFile {
+		r.Gateway = l.gateway()
+		r.Client = r.Gateway.Client
+		for i := range r.Client.Plugins {
+			if p := &r.Client.Plugins[i]; p.Kind != External && p.Enabled() {
+				l.pluginLoader().try(p)
+			}
+		}
+		return r.with(l.problems())
+	}
 	asServer, asClient := l.uses()
 	if asServer {
 		r.Server = l.server()
@@ -34,9 +48,14 @@ func Check(path string, o Options) *Report {
 	if asClient {
 		r.Client = l.client()
 	}
-	r.Problems = l.problems()
-	if len(r.Problems.Errors()) > 0 {
-		r.Server, r.Client = nil, nil
+	return r.with(l.problems())
+}
+
+// with completes r by the problems that were found.
+func (r *Report) with(found Problems) *Report {
+	r.Problems = found
+	if len(found.Errors()) > 0 {
+		r.Server, r.Client, r.Gateway = nil, nil, nil
 	}
 	return r
 }

@@ -20,6 +20,9 @@ func (l *loader) client() *Client {
 	if l.root == nil || !l.root.ok {
 		return c
 	}
+	if file := l.root.get("plugins_file"); file != nil {
+		return l.clientOf(file)
+	}
 	c.Settings = l.settings()
 	c.RequireTLS = l.bool(origin{flag: "require-tls", env: envRequireTLS}, false)
 	c.Plugins = l.plugins(asClient, c.Settings)
@@ -36,6 +39,31 @@ func (l *loader) client() *Client {
 		}
 	}
 	return c
+}
+
+// clientOf reads the plugins from the file that plugins_file names.
+func (l *loader) clientOf(file *value) *Client {
+	c := &Client{File: l.file}
+	for _, key := range []string{"plugins", "plugin_settings"} {
+		if inline := l.root.get(key); inline != nil {
+			l.add(inline.key, fmt.Sprintf("%s stands here, and plugins_file (%s) names a file of plugins", key, file.key), "keep one of the two")
+			return c
+		}
+	}
+	if !file.ok {
+		return c
+	}
+	d := &decoder{document: readDocument(file.text, l.o.env)}
+	if len(d.found) > 0 && d.found[0].File == "" { // it could not be read
+		l.add(file.pos, "plugins_file: "+d.found[0].Message, "paths are relative to the working directory")
+		return c
+	}
+	if key := gatewayKey(d.top); key != nil {
+		l.add(file.pos, fmt.Sprintf("plugins_file names a gateway's file: %s has %s", d.file, key.Value), "a plugin file has plugins: and plugin_settings:")
+		return c
+	}
+	l.sub = d.loader(l.o, false)
+	return l.sub.client()
 }
 
 // mcp reads how an entry is reached.

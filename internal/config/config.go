@@ -92,6 +92,8 @@ type ServerTLS struct {
 	CertReqs          Value[int]      // 0 none, 1 optional, 2 required (default)
 	AllowedClients    Value[[]string] // nil means no narrowing; empty admits nobody
 	PeerProfile       Value[string]   // "compat" (default) or "strict"
+
+	key string // what the fields' names begin with in messages; empty is a plugin server's
 }
 
 // Client is the configuration of a gateway's plugins, or of `call`.

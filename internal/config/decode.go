@@ -101,6 +101,8 @@ func (d *decoder) decode(n *yaml.Node, s *shape, path string) *value {
 		inner := d.decode(n, s.elem, path)
 		inner.key, inner.pos = v.key, v.pos
 		return inner
+	case formShort:
+		d.short(v, s, path)
 	default:
 		if n.Kind != yaml.ScalarNode {
 			d.fault(v, fmt.Sprintf("%s: expected %s, got %s", path, s.describe(), kindOf(n)))
@@ -158,6 +160,19 @@ func (d *decoder) alternative(v *value, s *shape, path string) {
 	if !v.word {
 		d.fault(v, fmt.Sprintf("%s: expected an object or the word %s, got %s", path, s.words[0], sc.quoted()))
 	}
+}
+
+// short reads an object, or a single value that stands for its field of that
+// name.
+func (d *decoder) short(v *value, s *shape, path string) {
+	if v.node.Kind != yaml.ScalarNode {
+		d.object(v, s.elem, path)
+		return
+	}
+	one := &value{node: v.node, key: v.key, pos: v.pos, ok: true}
+	d.leaf(one, s.elem.field(s.words[0]).shape, path)
+	v.ok = one.ok
+	v.keys, v.fields = s.words[:1], map[string]*value{s.words[0]: one}
 }
 
 func (d *decoder) sequence(v *value, s *shape, path string) {
@@ -355,6 +370,8 @@ func (s *shape) describe() string {
 		return "a list"
 	case formMap, formObject:
 		return "an object"
+	case formURL:
+		return "a URL"
 	default:
 		return "a text"
 	}

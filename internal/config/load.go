@@ -15,25 +15,55 @@ type loader struct {
 	*decoder
 	o    Options
 	root *value // nil when there is nothing to go on with
+
+	gatewayFile bool    // root was read as a gateway's file, not as a plugin file
+	sub         *loader // the file that plugins_file names; nil when the entries are root's
 }
 
+// load reads a file as what it is: a gateway's or a plugin file.
 func load(path string, o Options) *loader {
 	d := &decoder{document: readDocument(path, o.env)}
-	return d.loader(o)
+	return d.loader(o, gatewayKey(d.top) != nil)
 }
 
 func loadNames(path string) *loader {
 	d := &decoder{document: readDocument(path, nil), namesOnly: true}
-	return d.loader(Options{})
+	l := d.loader(Options{}, gatewayKey(d.top) != nil)
+	if f := l.root.get("plugins_file"); f != nil {
+		l.add(f.pos, "the plugins of this gateway stand in a file of their own", "name that one: --config "+f.text)
+	}
+	return l
 }
 
-func (d *decoder) loader(o Options) *loader {
-	l := &loader{decoder: d, o: o}
+func (d *decoder) loader(o Options, gatewayFile bool) *loader {
+	l := &loader{decoder: d, o: o, gatewayFile: gatewayFile}
 	if d.top == nil {
 		return l
 	}
-	l.root = d.decode(d.top, fileShape, "")
+	s := fileShape
+	if gatewayFile {
+		s = gatewayShape
+	}
+	l.root = d.decode(d.top, s, "")
 	l.names()
+	return l
+}
+
+// problems returns what was found, in file order, and then what was found in
+// the file of the plugins.
+func (l *loader) problems() Problems {
+	found := l.decoder.problems()
+	if l.sub != nil {
+		found = append(found, l.sub.problems()...)
+	}
+	return found
+}
+
+// pluginLoader is the loader of the file that the plugins stand in.
+func (l *loader) pluginLoader() *loader {
+	if l.sub != nil {
+		return l.sub
+	}
 	return l
 }
 

@@ -5,13 +5,24 @@ import (
 	"strings"
 )
 
-// Schema is the JSON Schema (2020-12) of a plugin file, indented. It is made
+// Schema is the JSON Schema (2020-12) of a plugin file and of a gateway's file,
+// which one of its own keys tells apart, indented. It is made
 // from the tables that the decoder reads, so it knows the same keys. A template
 // is a text, so every value may also be one.
 func Schema() []byte {
-	root := fileShape.schema()
-	out := object{{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", "Sallyport plugin file"}}
-	out = append(out, root...)
+	var ours []object
+	for _, key := range gatewayKeys {
+		ours = append(ours, object{{"required", []string{key}}})
+	}
+	out := object{
+		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+		{"title", "Sallyport plugin file or gateway file"},
+		{"type", "object"},
+		{"if", object{{"anyOf", ours}}},
+		{"then", object{{"$ref", "#/$defs/gateway"}}},
+		{"else", object{{"$ref", "#/$defs/plugins"}}},
+		{"$defs", object{{"gateway", gatewayShape.schema()}, {"plugins", fileShape.schema()}}},
+	}
 	raw, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
 		return nil // an object of texts, lists and numbers always encodes
@@ -78,6 +89,8 @@ func (s *shape) schema() object {
 		return object{}
 	case formOr:
 		return object{{"anyOf", []object{{{"const", s.words[0]}}, s.elem.schema()}}}
+	case formShort:
+		return object{{"anyOf", []object{s.elem.field(s.words[0]).shape.schema(), s.elem.schema()}}}
 	default:
 		return object{{"type", []string{"string", "number", "boolean"}}} // 1.0 is a version, too
 	}

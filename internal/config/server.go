@@ -34,6 +34,11 @@ func (l *loader) server() *Server {
 	if l.root == nil || !l.root.ok {
 		return s
 	}
+	if l.gatewayFile {
+		key := gatewayKey(l.top)
+		l.add(l.pos(key), "this is a gateway's file: "+key.Value+" is no key of a plugin file", "start a gateway with it, or a plugin server with a file that has plugins: and server_settings:")
+		return s
+	}
 	s.Settings = l.settings()
 	for _, p := range l.plugins(asServer, s.Settings) {
 		if p.Kind != External && p.Enabled() {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // Setting is one effective value.
@@ -28,6 +29,11 @@ func (s Setting) MarshalJSON() ([]byte, error) {
 func Show(path string, o Options) ([]Setting, error) {
 	l := load(path, o)
 	w := &shower{loader: l, over: map[string]Setting{}}
+	if l.gatewayFile && l.root != nil {
+		w.gateway(l.gateway())
+		w.object(l.root, gatewayShape, "")
+		return w.withPlugins(), l.problems().err()
+	}
 	asServer, asClient := l.uses()
 	if asServer && l.root != nil {
 		w.server(l.server())
@@ -66,6 +72,8 @@ func (w *shower) field(v *value, f field, path string) {
 	switch s := f.shape; {
 	case s.form == formObject && (v != nil || w.below(path)):
 		w.object(v, s, path)
+	case s.form == formShort && (v != nil || w.below(path)):
+		w.object(v, s.elem, path)
 	case s.form == formOr && (v != nil && !v.word || w.below(path)):
 		w.object(v, s.elem, path)
 	case v == nil && f.key == "timeout":
@@ -77,6 +85,21 @@ func (w *shower) field(v *value, f field, path string) {
 		for i, item := range v.items {
 			w.object(item, s.elem, path+"["+strconv.Itoa(i)+"]")
 		}
+	case s.form == formMap && (s.elem.form == formObject || s.elem.form == formSecret):
+		for _, name := range v.keys {
+			w.entry(v.fields[name], s.elem, path+"."+name)
+		}
+	default:
+		w.set(path, w.shown(v, s, path), v.source())
+	}
+}
+
+// entry shows one entry of a map.
+func (w *shower) entry(v *value, s *shape, path string) {
+	switch {
+	case !v.ok:
+	case s.form == formObject:
+		w.object(v, s, path)
 	default:
 		w.set(path, w.shown(v, s, path), v.source())
 	}
@@ -130,6 +153,15 @@ func (w *shower) shown(v *value, s *shape, path string) json.RawMessage {
 		return json.RawMessage("null")
 	case formSecret:
 		return jsonOf(masked)
+	case formURL:
+		// Some servers take their key in the query.
+		if base, _, query := strings.Cut(v.text, "?"); query && !v.hidden {
+			return jsonOf(base + "?" + masked)
+		}
+		if v.hidden || userinfo.MatchString(v.text) {
+			return jsonOf(masked)
+		}
+		return jsonOf(v.text)
 	default:
 		if v.hidden {
 			return jsonOf(masked)
@@ -205,6 +237,31 @@ func (w *shower) server(s *Server) {
 	overlay(w, tls+"ca_bundle", t.CABundle)
 	always(w, tls+"ssl_cert_reqs", t.CertReqs)
 	overlay(w, tls+"peer_profile", t.PeerProfile)
+}
+
+func (w *shower) gateway(g *Gateway) {
+	w.set("require_tls", jsonOf(g.RequireTLS.V), g.RequireTLS.Source)
+	always(w, "listen.address", g.Listen)
+	always(w, "naming.prefix", g.Prefix)
+	always(w, "naming.separator", g.Separator)
+	if t := g.TLS; t != nil {
+		always(w, "listen.tls.ssl_cert_reqs", t.CertReqs)
+		overlay(w, "listen.tls.peer_profile", t.PeerProfile)
+	}
+	if w.sub == nil {
+		w.client(g.Client)
+	}
+}
+
+// withPlugins adds the values of the file that plugins_file names.
+func (w *shower) withPlugins() []Setting {
+	if w.sub == nil || w.sub.root == nil {
+		return w.out
+	}
+	sub := &shower{loader: w.sub, over: map[string]Setting{}, out: w.out}
+	sub.client(w.sub.client())
+	sub.object(w.sub.root, &shape{form: formObject, fields: fileShape.fields[:2]}, "")
+	return sub.out
 }
 
 func (w *shower) client(c *Client) {

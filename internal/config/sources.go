@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // SourceOf is where a field of the TLS section came from; field is the YAML
 // key: "certfile".
@@ -15,7 +18,7 @@ func (t *ServerTLS) SourceOf(field string) Source {
 // Name says how a field is to be called in an error: with its source, so that
 // the reader knows where to change it. It is made for mtls.ServerConfig.Name.
 func (t *ServerTLS) Name(field string) string {
-	return named("server_settings.tls."+field, t.SourceOf(field))
+	return named(cmp.Or(t.key, "server_settings.tls.")+field, t.SourceOf(field))
 }
 
 // SourceOf is that of ServerTLS.

@@ -16,6 +16,8 @@ const (
 	formObject              // an object of shape.fields
 	formFree                // anything, handed on as JSON
 	formOr                  // the word shape.words[0], or else shape.elem
+	formShort               // shape.elem, or a single value for its field shape.words[0]
+	formURL                 // a URL whose query may hold a secret
 )
 
 // shape describes a value.
@@ -176,4 +178,6 @@ var synonyms = map[string]string{
 	"cert_reqs": "ssl_cert_reqs", "client_auth": "ssl_cert_reqs",
 	"type": "kind", "class": "kind", "plugin": "name", "args": "cmd", "command": "cmd", "socket": "uds",
 	"transport": "proto", "endpoint": "url", "settings": "plugin_settings", "server": "server_settings",
+	"httpurl": "url", "serverurl": "url", "cmd": "command", "environment": "env", "workingdirectory": "cwd",
+	"servers": "upstreams", "mcp_servers": "mcpServers", "bind": "listen", "port": "listen", "host": "listen",
 }

@@ -1,0 +1,189 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+const wholeGateway = `listen: {address: "127.0.0.1:4444", tls: {certfile: g.crt, keyfile: g.key, ca_bundle: ca.crt, allowed_clients: [alice]}}
+plugins_file: plugins.yaml
+upstreams:
+  zeta:
+    url: http://127.0.0.1:9101/mcp
+    headers: {X-Team: "{{ env.TEAM }}", Authorization: "@bearer"}
+  files:
+    command: npx
+    args: ["-y", "@modelcontextprotocol/server-filesystem", "/data"]
+    env: {LOG: warn, KEY: "@@at"}
+    cwd: /srv
+  gone: {command: x, disabled: true}
+naming: {prefix: on-conflict, separator: "-_"}
+admin: {listen: "[::1]:4480"}
+allowed_hosts: [mcp.example.com, "mcp.example.com:8443"]
+allowed_origins: [https://app.example.com]
+`
+
+func TestLoadGateway(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "g.yaml", wholeGateway)
+	writeHere(t, "bearer", "Bearer geheim\n")
+	writeHere(t, "plugins.yaml", remotePlugin("url: https://h/mcp, tls: {certfile: c, keyfile: k, ca_bundle: a}")+
+		"plugin_settings: {plugin_timeout: 2, max_payload_bytes: 5}\nserver_settings: {port: 1}\n")
+	g, err := LoadGateway("g.yaml", Options{Env: env("TEAM", "blue"), Kinds: kinds(), Flags: map[string]string{"listen": ":4445"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Listen.V != ":4445" || g.Listen.Source.String() != "flag --listen" || g.TLS == nil || g.TLS.CertReqs.V != 2 || g.TLS.AllowedClients.V[0] != "alice" {
+		t.Errorf("listen: %+v, %+v", g.Listen, g.TLS)
+	}
+	if got := g.TLS.Name("certfile"); got != "listen.tls.certfile (g.yaml:1:53)" {
+		t.Errorf("certfile is called %s", got)
+	}
+	if p := g.Client.Plugin("P"); p == nil || p.MCP.TLS == nil || g.Client.Settings.MaxPayloadBytes != 5 || g.Client.File != "plugins.yaml" {
+		t.Errorf("plugins: %+v", g.Client)
+	}
+	if g.Prefix.V != PrefixOnConflict || g.Separator.V != "-_" || g.Admin.V != "[::1]:4480" || len(g.AllowedHosts) != 2 || len(g.AllowedOrigins) != 1 || len(g.Warnings) != 0 {
+		t.Errorf("%+v", g)
+	}
+	if len(g.Upstreams) != 2 || g.Upstreams[0].Name != "zeta" || g.Upstreams[1].Name != "files" {
+		t.Fatalf("upstreams, in file order and without the disabled one: %+v", g.Upstreams)
+	}
+	headers, vars, err := g.Upstreams[0].Resolve()
+	if diff := cmp.Diff(map[string]string{"X-Team": "blue", "Authorization": "Bearer geheim"}, headers); diff != "" || len(vars) != 0 || err != nil {
+		t.Error(diff, vars, err)
+	}
+	files := g.Upstreams[1]
+	_, vars, err = files.Resolve()
+	if diff := cmp.Diff(map[string]string{"LOG": "warn", "KEY": "@at"}, vars); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if files.Command.V != "npx" || files.Args[1] != "@modelcontextprotocol/server-filesystem" || files.Cwd.V != "/srv" || files.Cwd.Source.Line != 11 {
+		t.Errorf("%+v", files)
+	}
+}
+
+// TestLoadGatewayDefaults: what holds when a file says nothing, and that a
+// plugin file is a gateway's, too.
+func TestLoadGatewayDefaults(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "p.yaml", onePlugin)
+	g, err := LoadGateway("p.yaml", Options{Env: env(), Kinds: kinds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Listen.V != "127.0.0.1:4444" || !g.Listen.Source.IsDefault() || g.TLS != nil || g.Prefix.V != PrefixAuto || g.Separator.V != "__" || g.Admin.V != "" || g.Upstreams != nil {
+		t.Errorf("%+v", g)
+	}
+	if len(g.Client.Plugins) != 1 || len(g.Warnings) != 1 || !strings.Contains(g.Warnings[0].Message, "no upstreams") {
+		t.Errorf("%+v, %v", g.Client, g.Warnings)
+	}
+}
+
+// TestPastedServers: entries as other clients write them.
+func TestPastedServers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "g.yaml", `{"mcpServers": {
+  "time": {"type": "stdio", "command": "uvx", "args": ["mcp-server-time"], "env": {}, "disabled": false, "autoApprove": []},
+  "remote": {"type": "http", "url": "https://h.example/mcp?key=geheim", "headers": {"X-Key": "${KEY}"}},
+  "old": {"transport": "sse", "url": "https://h.example/sse", "disabled": true}
+}}`)
+	g, err := LoadGateway("g.yaml", Options{Env: env(), Kinds: kinds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(g.Upstreams) != 2 || g.Upstreams[0].Command.V != "uvx" || g.Upstreams[1].URL.V != "https://h.example/mcp?key=geheim" {
+		t.Errorf("%+v", g.Upstreams)
+	}
+	all := g.Warnings.Error()
+	for _, want := range []string{"autoApprove has no effect", "${…}, which is no template", "sse: that transport of 2024 is not spoken (the entry is disabled)", "no plugins"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is missing in\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "geheim") {
+		t.Errorf("a secret is shown in\n%s", all)
+	}
+}
+
+// TestOtherReadingsOfAGatewayFile: call reads its plugins, certs their names,
+// and a plugin server says what it is.
+func TestOtherReadingsOfAGatewayFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "g.yaml", wholeGateway)
+	writeHere(t, "inline.yaml", "listen: :1\n"+onePlugin)
+	writeHere(t, "plugins.yaml", onePlugin)
+	o := Options{Env: env("TEAM", "blue"), Kinds: kinds()}
+	for _, file := range []string{"g.yaml", "inline.yaml"} {
+		c, err := LoadClient(file, o)
+		if err != nil || c.Plugin("P") == nil {
+			t.Errorf("%s: LoadClient: %+v, %v", file, c, err)
+		}
+		if _, err := LoadServer(file, o); err == nil || !strings.Contains(err.Error(), "this is a gateway's file: listen") {
+			t.Errorf("%s: LoadServer: %v", file, err)
+		}
+	}
+	names, err := PluginNames("inline.yaml")
+	if err != nil || !slices.EqualFunc(names, []string{"P"}, func(n Named, want string) bool { return n.Name == want }) {
+		t.Errorf("%v, %v", names, err)
+	}
+	if _, err := PluginNames("g.yaml"); err == nil || !strings.Contains(err.Error(), "g.yaml:2:15: the plugins of this gateway stand in a file of their own") {
+		t.Error(err)
+	}
+}
+
+// TestPluginsFileFaults: faults in the named file are reported at their place
+// there, and a file that cannot be read at the place that names it.
+func TestPluginsFileFaults(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "g.yaml", "plugins_file: p.yaml\nupstreams: {}\n")
+	load := func() string {
+		_, err := LoadGateway("g.yaml", Options{Env: env(), Kinds: kinds()})
+		if err == nil {
+			return ""
+		}
+		return err.Error()
+	}
+	if got := load(); !strings.HasPrefix(got, "g.yaml:1:15: plugins_file: reading the configuration file /") {
+		t.Error(got)
+	}
+	for text, want := range map[string]string{
+		"listen: :1\n": "g.yaml:1:15: plugins_file names a gateway's file: p.yaml has listen",
+		"plugins: [{name: P, kind: search_replace, hooks: []}]\n":                               "p.yaml:1:43: plugins[0].hooks is empty",
+		remotePlugin("url: 'http://h/mcp', tls: {}"):                                            "p.yaml:1:64",
+		"plugins: [{name: P, kind: search_replace, hooks: [tool_pre]}]\nplugins_settings: {}\n": "p.yaml:2:1: unknown key",
+	} {
+		writeHere(t, "p.yaml", text)
+		if got := load(); !strings.Contains(got, want) {
+			t.Errorf("want %s in\n%s", want, got)
+		}
+	}
+	writeHere(t, "p.yaml", onePlugin)
+	if got := load(); got != "" {
+		t.Error(got)
+	}
+}
+
+// TestCheckJudgesPluginsOfAGateway: native kinds run in the gateway's process,
+// so their config: is judged as a plugin server's.
+func TestCheckJudgesPluginsOfAGateway(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "g.yaml", "plugins_file: p.yaml\n")
+	writeHere(t, "p.yaml", "plugins:\n  - name: P\n    kind: search_replace\n    config: {words: [1]}\n")
+	with := kinds()
+	with[0].New = func(plugin.Config) (plugin.Plugin, error) {
+		return nil, &plugin.ConfigError{Path: "words[0]", Message: "no word"}
+	}
+	r := Check("g.yaml", Options{Env: env(), Kinds: with})
+	if len(r.Problems.Errors()) != 1 || !strings.HasPrefix(r.Problems.Errors()[0].Error(), "p.yaml:4:22: P: ") || r.Gateway != nil || r.Client != nil {
+		t.Errorf("%v, %+v", r.Problems, r)
+	}
+	r = Check("g.yaml", Options{Env: env(), Kinds: kinds()})
+	if r.Gateway == nil || r.Client == nil || r.Server != nil {
+		t.Errorf("%+v", r)
+	}
+}
