@@ -92,7 +92,7 @@ func refused(err error) bool {
 }
 
 // unknownSession reports whether err says that our session is not known. The
-// specification wants 404; servers of the first Python SDKs say 400 and name
+// specification wants 404; servers of the Python SDK up to 1.25 say 400 and name
 // the session in the text.
 func unknownSession(err error) bool {
 	var s *statusError

@@ -129,7 +129,7 @@ func client(t *testing.T, url string, change ...func(*Config, *Options)) *Plugin
 type python struct {
 	fake
 	plainJSON   bool
-	olderErrors bool // the first SDKs said 400 where the later ones say 404
+	olderErrors bool // the Python SDK up to 1.25 says 400 where later ones say 404
 
 	sessions    map[string]bool // guarded by fake.mu
 	initialized int
