@@ -84,8 +84,11 @@ func CheckNames(names []string) []NameError {
 
 // CheckTrustDomain says why a SPIFFE id cannot have this trust domain.
 func CheckTrustDomain(domain string) error {
-	if domain == "" || len(domain) > 255 || strings.Trim(domain, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
-		return fmt.Errorf("trust domain %q: 1 to 255 lower case letters, digits, '.', '-' and '_' are allowed", domain)
+	if strings.Trim(domain, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
+		return fmt.Errorf("trust domain %q: lower case letters, digits, '.', '-' and '_' are allowed", domain)
+	}
+	if err := checkDNS(domain); err != nil {
+		return fmt.Errorf("trust domain %q: %w", domain, err)
 	}
 	return nil
 }

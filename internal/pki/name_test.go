@@ -94,13 +94,15 @@ func TestSANs(t *testing.T) {
 		"wildcard of a TLD":   "dns:*.com",
 		"wildcard inside":     "dns:a.*.com",
 		"not ASCII":           "dns:ü.com",
-		"port":                "dns:a.com:80",
+		"DNS name with port":  "dns:a.com:80",
 		"no address":          "ip:300.0.0.1",
 		"network":             "ip:10.0.0.0/8",
 		"zone":                "ip:fe80::1%eth0",
 		"no scheme":           "uri:example.com/x",
 		"no host":             "uri:urn:x",
 		"user":                "uri:https://a@b/",
+		"port":                "uri:https://a:8/",
+		"no host name":        "uri:a://.0",
 		"not ASCII in URI":    "uri:https://x/ü",
 	} {
 		if s, err := ParseSANs([]string{item}); err == nil {

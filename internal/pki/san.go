@@ -54,10 +54,11 @@ func (s *SANs) parse(word string) error {
 		}
 		s.add(SANs{IPs: []netip.Addr{addr.Unmap()}})
 	case "uri":
-		if err := checkURI(value); err != nil {
+		uri, err := parseURI(value)
+		if err != nil {
 			return err
 		}
-		s.add(SANs{URIs: []string{value}})
+		s.add(SANs{URIs: []string{uri}})
 	default:
 		return errors.New("dns:, ip: or uri: has to stand before it")
 	}
@@ -90,17 +91,23 @@ func checkDNS(name string) error {
 	return nil
 }
 
-func checkURI(value string) error {
+// parseURI returns the URI as it will stand in the certificate.
+func parseURI(value string) (string, error) {
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Opaque != "" || u.User != nil || u.Fragment != "" {
-		return errors.New("a URI needs a scheme and a host, as in spiffe://example.com/x")
+		return "", errors.New("a URI needs a scheme and a host, as in spiffe://example.com/x")
 	}
 	for _, c := range []byte(value) {
 		if c <= ' ' || c > '~' {
-			return fmt.Errorf("the character %q is not allowed in a URI", c)
+			return "", fmt.Errorf("the character %q is not allowed in a URI", c)
 		}
 	}
-	return nil
+	if _, err := netip.ParseAddr(u.Host); err != nil {
+		if err := checkDNS(u.Host); err != nil || strings.HasPrefix(u.Host, "*") {
+			return "", fmt.Errorf("its host %q is no DNS name and no IP address", u.Host)
+		}
+	}
+	return u.String(), nil
 }
 
 // add appends the names of other that are not there yet and reports whether
