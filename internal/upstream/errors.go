@@ -95,7 +95,7 @@ func (u *Upstream) fail(ctx context.Context, doing string, err error) error {
 	e := u.explain(ctx, doing, err)
 	switch e.Kind {
 	case Unreachable, TLS, Identity:
-		if !errors.Is(err, errStopped) {
+		if u.cfg.Command == "" && !errors.Is(err, errStopped) { // a child's supervisor knows better
 			u.setState(e)
 		}
 	case Timeout, BadAnswer: // of this one call

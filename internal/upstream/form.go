@@ -3,6 +3,7 @@ package upstream
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/sallyport-mcp/sallyport/internal/wire"
@@ -54,14 +55,17 @@ func (f *form) modern(params json.RawMessage, token []byte) []byte {
 	return wire.SetMember(make([]byte, 0, len(params)+len(meta)+16), params, "_meta", meta)
 }
 
-// legacy returns params without what only the modern era knows in _meta. nil
-// stays nil.
+// legacy returns params without what only the modern era knows in _meta; nil
+// when there are none.
 func (f *form) legacy(params json.RawMessage, token []byte) []byte {
+	if len(params) == 0 {
+		return nil
+	}
 	meta := wire.Member(params, "_meta")
 	if wire.Kind(meta) != '{' {
 		return params
 	}
-	rest := clearMeta(meta, append(hopMembers[:len(hopMembers):len(hopMembers)], metaLogLevel), token)
+	rest := clearMeta(meta, append(slices.Clip(hopMembers), metaLogLevel), token)
 	if _, ok := inner(rest); !ok {
 		if _, had := inner(meta); had { // nothing is left: the client of a legacy server would not have sent it
 			return wire.SetMember(nil, params, "_meta", nil)

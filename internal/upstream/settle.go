@@ -53,7 +53,7 @@ func (h *httpLink) settle(ctx context.Context, old *peer, lost bool) (*peer, err
 		if p := h.peer.Load(); p != old && p != nil {
 			return p, nil // somebody has just done it
 		}
-		p, err := h.find(ctx, lost)
+		p, err := h.find(ctx, old, lost)
 		if err != nil {
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				err = &silence{h.u.o.StartTimeout}
@@ -62,12 +62,15 @@ func (h *httpLink) settle(ctx context.Context, old *peer, lost bool) (*peer, err
 			return nil, err
 		}
 		h.peer.Store(p)
+		if old != nil && (lost || p.info.Era != old.info.Era) {
+			h.u.o.OnChange("")
+		}
 		h.u.log.Debug("upstream answered", "revision", p.info.Revision, "at", h.place)
 		return p, nil
 	})
 }
 
-func (h *httpLink) find(ctx context.Context, lost bool) (*peer, error) {
+func (h *httpLink) find(ctx context.Context, old *peer, lost bool) (*peer, error) {
 	if lost {
 		p, err := h.initialize(ctx)
 		if err == nil || !refused(err) {
@@ -75,8 +78,11 @@ func (h *httpLink) find(ctx context.Context, lost bool) (*peer, error) {
 		}
 	}
 	p, err := h.discover(ctx)
-	if err == nil || !meansLegacy(err) {
+	switch {
+	case err == nil, !meansLegacy(err):
 		return p, err
+	case old != nil && old.info.Era == wire.Legacy && !lost:
+		return old, nil // as before: its session goes on
 	}
 	p, legacyErr := h.initialize(ctx)
 	if legacyErr != nil && legacyErr.Error() != err.Error() {

@@ -83,8 +83,8 @@ type Options struct {
 	MaxConns int
 
 	// OnChange is told the method of each notification that says that one of the
-	// upstream's lists has changed, and of a child's restart with the method "".
-	// It must not block. Nil is nobody.
+	// upstream's lists has changed; a new process or session, where all of them
+	// may have, is the method "". It must not block. Nil is nobody.
 	OnChange func(method string)
 
 	// OnNotify receives, as whole messages, the notifications that belong to no
@@ -110,9 +110,8 @@ type Call struct {
 	Headers http.Header
 
 	// Notify receives, as whole messages in their order, the notifications that
-	// came before the answer. It is called from the goroutine of Do over HTTP and
-	// from another over stdio, never after Do has returned, and should not block
-	// for long. Nil drops them.
+	// came before the answer. It is called from the goroutine of Do. Nil drops
+	// them.
 	Notify func(message json.RawMessage)
 }
 
@@ -194,7 +193,7 @@ func New(cfg Config, o *Options) (*Upstream, error) {
 	case cfg.URL != "":
 		u.link, err = newHTTP(u)
 	case cfg.Command != "":
-		u.link, err = newStdio(u)
+		u.link = newStdio(u)
 	default:
 		err = errors.New("neither a url nor a command")
 	}
@@ -301,6 +300,18 @@ func (u *Upstream) setState(err error) {
 			u.log.Warn("upstream is down", "error", err.Error())
 		}
 		return
+	}
+}
+
+// restarted counts a start of the child after the first.
+func (u *Upstream) restarted() {
+	for {
+		old := u.state.Load()
+		now := *old
+		now.Restarts++
+		if u.state.CompareAndSwap(old, &now) {
+			return
+		}
 	}
 }
 

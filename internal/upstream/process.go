@@ -1,0 +1,405 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/wire"
+)
+
+const (
+	// drainTime is how long the pipes of a process that has ended are read on. A
+	// process that left its group could keep them open for good.
+	drainTime = time.Second
+
+	// queueOut is how many messages may wait for a process to read them before
+	// senders wait.
+	queueOut = 16
+)
+
+// process is one run of the command. Whoever launches it waits for done.
+type process struct {
+	s      *stdioLink
+	cmd    *exec.Cmd
+	stdin  *os.File
+	stdout *os.File
+	stderr *os.File
+	out    chan []byte
+	pipes  sync.WaitGroup // who reads its pipes
+	writer sync.WaitGroup // who writes to it
+	quit   chan struct{}  // closed to end the writer
+	done   chan struct{}  // closed when it has ended and all is joined
+	exit   error          // how it ended; set before done is closed
+	closer *time.Timer    // kills it after it closed its output; guarded by mu
+
+	mu      sync.Mutex
+	waiting map[string]*waiter // by id
+	garbage string             // the first line that was no message
+	last    string             // the last line of its standard error
+}
+
+// launch starts the command in a process group of its own.
+func (s *stdioLink) launch() (*process, error) {
+	path, err := lookPath(&s.u.cfg)
+	if err == nil {
+		path, err = filepath.Abs(path) // a relative one would start from the child's directory
+	}
+	if err != nil {
+		return nil, hint.Add(fmt.Errorf("starting %s: %w", s.where(), err), "check command and cwd of the entry; programs are found by PATH")
+	}
+	p := &process{s: s, out: make(chan []byte, queueOut), quit: make(chan struct{}), done: make(chan struct{}), waiting: map[string]*waiter{}}
+	p.cmd = &exec.Cmd{
+		Path: path, Args: append([]string{s.u.cfg.Command}, s.u.cfg.Args...),
+		Env: environment(s.u.cfg.Env), Dir: s.u.cfg.Cwd, SysProcAttr: ownGroup(),
+	}
+	theirs, err := p.connect()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	for _, f := range theirs {
+		f.Close()
+	}
+	if err != nil {
+		p.closePipes()
+		return nil, hint.Add(fmt.Errorf("starting %s: %w", s.where(), err), "check command and cwd of the entry; programs are found by PATH")
+	}
+	s.u.log.Info("upstream process started", "command", s.where(), "pid", p.cmd.Process.Pid)
+	p.pipes.Go(p.read)
+	p.pipes.Go(p.listen)
+	p.writer.Go(p.write)
+	go p.reap()
+	return p, nil
+}
+
+// connect makes the pipes and returns their other ends.
+func (p *process) connect() (theirs []*os.File, err error) {
+	pipe := func() (r, w *os.File) {
+		if err == nil {
+			r, w, err = os.Pipe()
+		}
+		return r, w
+	}
+	in, stdin := pipe()
+	stdout, out := pipe()
+	stderr, errs := pipe()
+	p.stdin, p.stdout, p.stderr = stdin, stdout, stderr
+	if err == nil {
+		p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, out, errs
+	}
+	return slices.DeleteFunc([]*os.File{in, out, errs}, func(f *os.File) bool { return f == nil }), err
+}
+
+func (p *process) closePipes() {
+	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// reap waits for the end, of which the whole group is part.
+func (p *process) reap() {
+	pid := p.cmd.Process.Pid
+	if waitDead(pid) {
+		killGroup(pid) // it is not reaped yet, so the number is still its own
+		p.exit = p.cmd.Wait()
+	} else {
+		p.exit = p.cmd.Wait()
+		killGroup(pid)
+	}
+	cut := time.AfterFunc(drainTime, func() {
+		p.stdout.Close()
+		p.stderr.Close()
+	})
+	p.pipes.Wait() // what it has said is still heard
+	cut.Stop()
+	p.mu.Lock()
+	if p.closer != nil {
+		p.closer.Stop()
+	}
+	p.mu.Unlock()
+	p.closePipes()
+	close(p.quit)
+	p.writer.Wait()
+	p.s.u.log.Info("upstream process ended", "pid", pid, "how", p.how())
+	close(p.done)
+}
+
+func (p *process) how() string {
+	if p.exit == nil {
+		return "exit status 0"
+	}
+	return p.exit.Error()
+}
+
+// alive reports whether it has not ended.
+func (p *process) alive() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// ended says how the process ended, to somebody who waited for an answer.
+func (p *process) ended(more string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := fmt.Sprintf("the process ended (%s)%s", p.how(), more)
+	if p.last != "" {
+		text += fmt.Sprintf("; its last line on standard error: %q", p.last)
+	}
+	return faultf(Unreachable, "%s%s", text, p.noise())
+}
+
+// muttered adds to err what the process wrote instead of messages.
+func (p *process) muttered(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if noise := p.noise(); noise != "" {
+		return fmt.Errorf("%w%s", err, noise)
+	}
+	return err
+}
+
+func (p *process) noise() string {
+	if p.garbage == "" {
+		return ""
+	}
+	return fmt.Sprintf("; it wrote to standard output what is no MCP message: %q", p.garbage)
+}
+
+// stop ends the process: its input is closed, then its group is asked to end,
+// then it is killed.
+func (p *process) stop(ctx context.Context) {
+	p.stdin.Close()
+	for _, step := range []func(pid int){endGroup, killGroup} {
+		timer := time.NewTimer(p.s.u.o.StopTimeout)
+		select {
+		case <-p.done:
+			timer.Stop()
+			return
+		case <-timer.C:
+			p.s.u.log.Log(ctx, levelStop, "upstream process does not end by itself", "pid", p.cmd.Process.Pid)
+			step(p.cmd.Process.Pid)
+		}
+	}
+}
+
+// waiter is a request that waits for its answer.
+type waiter struct {
+	news chan struct{} // has a value when there is something to take
+
+	mu     sync.Mutex
+	token  json.RawMessage // the client's; nil when it wants no progress
+	notes  []json.RawMessage
+	answer *wire.Message
+	err    error
+}
+
+// maxNotes is how many notifications of a call wait for a caller that is slow to
+// take them; of further ones the oldest give way.
+const maxNotes = 1024
+
+func (p *process) expect(id int64, token json.RawMessage) *waiter {
+	w := &waiter{news: make(chan struct{}, 1), token: token}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting[string(appendID(id))] = w
+	return w
+}
+
+func (p *process) forget(id int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiting, string(appendID(id)))
+}
+
+func (p *process) waiter(id []byte) *waiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting[string(id)]
+}
+
+// tell changes w and wakes up whoever waits.
+func (w *waiter) tell(change func()) {
+	w.mu.Lock()
+	change()
+	w.mu.Unlock()
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+func (w *waiter) note(message json.RawMessage) {
+	w.tell(func() {
+		if len(w.notes) == maxNotes {
+			w.notes = w.notes[1:]
+		}
+		w.notes = append(w.notes, message)
+	})
+}
+
+func (w *waiter) take() (notes []json.RawMessage, answer *wire.Message, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	notes, w.notes = w.notes, nil
+	return notes, w.answer, w.err
+}
+
+func (w *waiter) unanswered() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.answer == nil && w.err == nil
+}
+
+// errSlow is a process that does not read what it is sent.
+var errSlow = errors.New("the process does not read its input")
+
+// send hands a message to the process, or to its queue.
+func (p *process) send(ctx context.Context, late <-chan time.Time, message []byte) error {
+	select {
+	case p.out <- wire.AppendLine(make([]byte, 0, len(message)+1), message):
+		return nil
+	case <-p.done:
+		return p.ended("; the request was not sent")
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-late:
+		return errSlow
+	}
+}
+
+// write writes what is sent, until the process has ended.
+func (p *process) write() {
+	for {
+		select {
+		case line := <-p.out:
+			// A failure means that it has closed its input: its end will tell more.
+			_, _ = p.stdin.Write(line)
+		case <-p.quit:
+			return
+		}
+	}
+}
+
+// read reads messages until the process closes its output.
+func (p *process) read() {
+	lines := wire.NewLines(p.stdout, p.s.u.o.MaxMessageBytes)
+	for {
+		line, err := lines.Next()
+		var large *wire.TooLargeError
+		switch {
+		case err == nil:
+			p.receive(bytes.Clone(line))
+		case errors.As(err, &large):
+			p.tooLarge(large)
+		default:
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			pid := p.cmd.Process.Pid
+			p.closer = time.AfterFunc(p.s.u.o.StopTimeout, func() { killGroup(pid) })
+			return
+		}
+	}
+}
+
+// receive takes one line.
+func (p *process) receive(line []byte) {
+	limit := p.s.u.o.MaxMessageBytes
+	if !wire.IsBatch(line) {
+		m, err := wire.Parse(line, limit)
+		p.message(m, line, err)
+		return
+	}
+	messages, errs, err := wire.ParseBatch(line, limit)
+	if err != nil {
+		p.message(nil, line, err)
+	}
+	i := 0
+	for raw := range wire.Elements(line) {
+		if i < len(messages) {
+			p.message(messages[i], raw, errs[i])
+		}
+		i++
+	}
+}
+
+func (p *process) message(m *wire.Message, raw json.RawMessage, err error) {
+	u := p.s.u
+	switch {
+	case err != nil:
+		p.nonsense(raw, err)
+	case m.IsRequest():
+		select {
+		case p.out <- wire.AppendLine(nil, answerTo(m)):
+		default: // it does not read what it asked for
+		}
+	case m.IsResponse():
+		if w := p.waiter(m.ID); w != nil {
+			w.tell(func() { w.answer = m })
+			return
+		}
+		u.log.Debug("upstream answered what nobody waits for", "id", clip(string(m.ID)))
+	case isChange(m.Method):
+		u.o.OnChange(m.Method)
+	default:
+		token := wire.Member(m.Params, progressToken)
+		if w := p.waiter(token); w != nil && w.token != nil {
+			w.note(restoreToken(raw, m.Params, w.token))
+			return
+		}
+		u.o.OnNotify(raw)
+	}
+}
+
+// nonsense is a line that is no message. Something prints to standard output
+// what belongs on standard error; or it is the answer to a call, and broken.
+func (p *process) nonsense(line []byte, err error) {
+	text := p.s.redact(snippet(line))
+	p.mu.Lock()
+	first := p.garbage == ""
+	if first {
+		p.garbage = text
+	}
+	p.mu.Unlock()
+	level := levelNoise
+	if first {
+		level = levelStop
+	}
+	p.s.u.log.Log(context.Background(), level, "upstream wrote to standard output what is no MCP message", "line", text, "error", clip(err.Error()))
+	if id := idOf(line); id != nil {
+		if w := p.waiter(id); w != nil {
+			w.tell(func() { w.err = faultf(BadAnswer, "not a JSON-RPC message: %s", clip(err.Error())) })
+		}
+	}
+}
+
+// idOf is the id in a line that may be no good otherwise.
+func idOf(line []byte) json.RawMessage {
+	if wire.Kind(line) != '{' {
+		return nil
+	}
+	return wire.Member(line, "id")
+}
+
+// tooLarge is an answer that was not kept: which one, nobody can tell.
+func (p *process) tooLarge(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.waiting {
+		w.tell(func() { w.err = fmt.Errorf("the process sent an answer, to this request or another: %w", err) })
+	}
+}

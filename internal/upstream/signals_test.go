@@ -1,0 +1,8 @@
+package upstream
+
+import (
+	"os/signal"
+	"syscall"
+)
+
+func ignoreSignals() { signal.Ignore(syscall.SIGTERM) }
