@@ -1,6 +1,10 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,7 +15,8 @@ import (
 // scriptPKI makes the folder that scripts find as $PKI: what `sallyport certs`
 // makes, and what it never would. ca.crt is the CA; server (plugin P), gateway,
 // and what is wrong in one way: expired, notyet, version1 (a client's), stranger
-// (a client of another CA). Keys are beside, as NAME.key.
+// (a client of another CA). Keys are beside, as NAME.key; encrypted.key is the
+// server's under the password open-sesame, in a form that costs no time.
 func scriptPKI(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -32,5 +37,32 @@ func scriptPKI(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	encryptKey(t, filepath.Join(dir, "server.key"), filepath.Join(dir, "encrypted.key"))
 	return dir
+}
+
+// encryptKey writes the EC key of one file to another one, encrypted.
+func encryptKey(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key.(*ecdsa.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	//nolint:staticcheck // weak, which is the point: one that is not takes seconds under the race detector
+	block, err = x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", der, []byte("open-sesame"), x509.PEMCipherAES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -40,6 +40,7 @@ func TestScript(t *testing.T) {
 			repo, err := filepath.Abs("../..")
 			env.Setenv("REPO", repo)
 			env.Setenv("PKI", pki)
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // or each process that is stopped waits a second
 			return err
 		},
 	})
