@@ -37,7 +37,8 @@ internal/remote: plugin internal/wire internal/mtls
 internal/front: internal/wire internal/mtls
 internal/upstream: internal/wire internal/mtls
 plugin/server: plugin internal/wire internal/mtls internal/config internal/front
-cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote
+internal/gateway: plugin internal/wire internal/front internal/pipeline internal/upstream
+cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote internal/front internal/pipeline internal/upstream internal/gateway
 test/guide: -
 test/demo: -
 test/bench: plugin internal/mtls internal/remote
@@ -51,6 +52,7 @@ internal/pki: internal/pkitest
 internal/remote: internal/pkitest plugin/server internal/builtin
 internal/upstream: internal/pkitest
 plugin/server: internal/pkitest internal/builtin internal/remote
+internal/gateway: plugin/server internal/builtin internal/mtls internal/remote internal/pkitest
 cmd/sallyport: internal/pkitest
 `
 

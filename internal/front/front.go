@@ -40,8 +40,8 @@ type Config struct {
 	// Limits of the listener; the zero value means [DefaultLimits].
 	Limits Limits
 
-	// Answering is the longest that Handler may take, sending not included. A
-	// negative one leaves it to the handler to set write deadlines.
+	// Answering is the longest that Handler may take, sending not included. One
+	// that may take longer has to set its write deadlines itself.
 	Answering time.Duration
 
 	// Logger gets what is refused; nil discards it.

@@ -50,13 +50,11 @@ func newHTTPServer(h http.Handler, c *crowd, cfg Config) *http.Server {
 		ConnContext:       withConn,
 		ReadHeaderTimeout: l.Header,
 		ReadTimeout:       l.Read,
+		WriteTimeout:      l.Read + cfg.Answering + l.Write,
 		IdleTimeout:       l.Idle,
 		MaxHeaderBytes:    l.HeaderBytes,
 		ErrorLog:          log.New(&lineLogger{cfg.Logger}, "", 0),
 		Protocols:         new(http.Protocols),
-	}
-	if cfg.Answering >= 0 {
-		srv.WriteTimeout = l.Read + cfg.Answering + l.Write
 	}
 	srv.Protocols.SetHTTP1(true) // faster than HTTP/2 on this hop, and less to attack
 	return srv

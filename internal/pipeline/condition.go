@@ -66,8 +66,8 @@ func (s *subject) meets(c Condition, req *Request) bool {
 		exactly(c.TenantIDs, req.Global.TenantID) &&
 		s.names(c.Tools, s.Name, req, plugin.ToolPreInvoke, plugin.ToolPostInvoke) &&
 		s.names(c.Prompts, s.PromptID, req, plugin.PromptPreFetch, plugin.PromptPostFetch) &&
-		s.names(c.Resources, s.URI, nil, plugin.ResourcePreFetch, plugin.ResourcePostFetch) &&
-		s.names(c.Agents, s.AgentID, nil, plugin.AgentPreInvoke, plugin.AgentPostInvoke) &&
+		s.names(c.Resources, s.URI, req, plugin.ResourcePreFetch, plugin.ResourcePostFetch) &&
+		s.names(c.Agents, s.AgentID, req, plugin.AgentPreInvoke, plugin.AgentPostInvoke) &&
 		(len(c.UserPatterns) == 0 || !known || matchesUser(c.UserPatterns, user)) &&
 		(len(c.ContentTypes) == 0 || s.contentType == "" || matchesType(c.ContentTypes, s.contentType))
 }
@@ -85,7 +85,8 @@ func (s *subject) names(patterns []string, name string, req *Request, hooks ...p
 		return true
 	}
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		return glob(pattern, name) || (req != nil && req.OriginalName != "" && glob(pattern, req.OriginalName))
+		return glob(pattern, name) || (req.OriginalName != "" && glob(pattern, req.OriginalName)) ||
+			slices.ContainsFunc(req.FormerNames, func(former string) bool { return glob(pattern, former) })
 	})
 }
 

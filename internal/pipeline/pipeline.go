@@ -162,11 +162,35 @@ type Verdict struct {
 // Run passes payload through the plugins of hook. It changes req's context.
 // Run itself never fails: what goes wrong is a Refusal.
 func (p *Pipeline) Run(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request) *Outcome {
+	return p.run(ctx, hook, payload, req, false)
+}
+
+// Rest is Run for those plugins that have not run on this hook of req. It is
+// for a request that a plugin has directed elsewhere: a plugin whose condition
+// names the new tool or server has its say, and a hook still runs once.
+func (p *Pipeline) Rest(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request) *Outcome {
+	return p.run(ctx, hook, payload, req, true)
+}
+
+// Guards reports whether a plugin would judge such a payload, so that nothing
+// may get past it. A plugin that is not known counts.
+func (p *Pipeline) Guards(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request) bool {
+	subject := newSubject(hook, payload)
+	return slices.ContainsFunc(p.entries, func(e Entry) bool {
+		if e.Mode == Disabled || e.Mode == Audit || !subject.concerns(&e, req) {
+			return false
+		}
+		runs, err := e.runsOn(ctx, hook)
+		return runs || err != nil
+	})
+}
+
+func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request, rest bool) *Outcome {
 	out := &Outcome{Payload: payload}
 	subject := newSubject(hook, payload)
 	for i := range p.entries {
 		e := &p.entries[i]
-		if e.Mode == Disabled || !subject.concerns(e, req) {
+		if e.Mode == Disabled || !subject.concerns(e, req) || (rest && req.ran[turn{e.Name, hook}]) {
 			continue
 		}
 		runs, err := e.runsOn(ctx, hook)
@@ -178,6 +202,7 @@ func (p *Pipeline) Run(ctx context.Context, hook plugin.Hook, payload json.RawMe
 			out.Refusal = &Refusal{Err: err}
 			return out
 		}
+		req.setRan(e.Name, hook)
 		start := time.Now()
 		var result *plugin.Result
 		if err == nil {

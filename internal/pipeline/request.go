@@ -18,8 +18,28 @@ type Request struct {
 	// payload has the client's. Conditions match either.
 	OriginalName string
 
+	// FormerNames are names that the tool or resource had before a plugin changed
+	// it, the client's and the upstream's. Conditions match these too.
+	FormerNames []string
+
+	// ran tells which plugins have run on which hook.
+	ran map[turn]bool
+
 	// plugins keeps each plugin's state and metadata from hook to hook.
 	plugins map[string]*kept
+}
+
+// turn is one plugin's on one hook.
+type turn struct {
+	plugin string
+	hook   plugin.Hook
+}
+
+func (r *Request) setRan(name string, hook plugin.Hook) {
+	if r.ran == nil {
+		r.ran = map[turn]bool{}
+	}
+	r.ran[turn{name, hook}] = true
 }
 
 type kept struct{ state, metadata plugin.Object }
