@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -303,7 +304,7 @@ func TestAPluginThatDoesNotReturn(t *testing.T) {
 	if !strings.Contains(text, `"message":"no answer within 10ms","plugin_name":"P","code":"timeout"`) || !strings.Contains(log.String(), "did not answer in time") {
 		t.Errorf("answer %s, log:\n%s", text, log)
 	}
-	for range maxAbandoned - 1 {
+	for range maxLate - 1 {
 		post(t, base, message)
 	}
 	if text, _ := toolText(t, post(t, base, message)); !strings.Contains(text, "64 earlier calls have not returned") {
@@ -313,8 +314,45 @@ func TestAPluginThatDoesNotReturn(t *testing.T) {
 	for s.stuck("P") > 0 {
 		runtime.Gosched()
 	}
-	if n := s.plugins[0].abandoned.Load(); n != 0 {
-		t.Errorf("%d calls still count as abandoned", n)
+	if n := s.plugins[0].late.Load(); n != 0 {
+		t.Errorf("%d calls still count as late", n)
+	}
+}
+
+// Clients that go do not make a plugin refuse others: only calls that are late
+// do, as they prove that it does not return.
+func TestClientsThatGo(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	s, err := New([]Entry{entry(func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+		select {
+		case entered <- struct{}{}:
+			<-release
+		case <-release:
+		}
+		return plugin.Continue(), nil
+	})}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxLate + 1 {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := s.plugins[0].invoke(ctx, s.log, plugin.ToolPreInvoke, nil, &plugin.Context{})
+			ended <- err
+		}()
+		<-entered
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	go func() { <-entered; close(release) }()
+	if _, err := s.plugins[0].invoke(t.Context(), s.log, plugin.ToolPreInvoke, nil, &plugin.Context{}); err != nil {
+		t.Errorf("one more call: %v", err)
+	}
+	for s.stuck("P") > 0 {
+		runtime.Gosched()
 	}
 }
 

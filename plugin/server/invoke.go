@@ -15,18 +15,20 @@ import (
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
-// maxAbandoned is how many calls of one plugin may go on after their time is
-// over. One more call is refused: a plugin that never returns must not collect
-// goroutines and payloads without end.
-const maxAbandoned = 64
+// A plugin that does not return must not collect goroutines and payloads without
+// end: with so many calls of one plugin under way, one more is refused.
+const (
+	maxLate    = 64   // calls that go on after their time is over
+	maxRunning = 4096 // calls in all, those whose client has gone included
+)
 
 // served is one plugin at work.
 type served struct {
 	Entry
 	config json.RawMessage // what get_plugin_config answers
 
-	running   atomic.Int64 // calls that have not returned
-	abandoned atomic.Int64 // of these, calls that nobody waits for any more
+	running atomic.Int64 // calls that have not returned
+	late    atomic.Int64 // of these, calls whose time is over
 }
 
 func (p *served) has(hook plugin.Hook) bool { return slices.Contains(p.Hooks, hook) }
@@ -35,7 +37,8 @@ func (p *served) has(hook plugin.Hook) bool { return slices.Contains(p.Hooks, ho
 const (
 	callRunning int32 = iota
 	callReturned
-	callAbandoned
+	callLate // its time is over, and it is counted
+	callLeft // its client has gone
 )
 
 type call struct {
@@ -46,12 +49,12 @@ type call struct {
 }
 
 // invoke runs one hook and waits for it until ctx or the plugin's time ends.
-// payload and c must not be reused after an error: an abandoned call may still
-// read them.
+// payload and c must not be reused after an error: a call that is left
+// behind may still read them.
 func (p *served) invoke(ctx context.Context, log *slog.Logger, hook plugin.Hook, payload json.RawMessage, c *plugin.Context) (*plugin.Result, error) {
-	if n := p.abandoned.Load(); n >= maxAbandoned {
-		log.Error("plugin refused: earlier calls have not returned", "plugin", p.Name, "hook", hook, "calls", n)
-		return nil, &plugin.Error{Message: fmt.Sprintf("%d earlier calls have not returned", n), Code: "timeout"}
+	if late, running := p.late.Load(), p.running.Load(); late >= maxLate || running >= maxRunning {
+		log.Error("plugin refused: earlier calls have not returned", "plugin", p.Name, "hook", hook, "late", late, "running", running)
+		return nil, &plugin.Error{Message: fmt.Sprintf("%d earlier calls have not returned", running), Code: "timeout"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
@@ -63,13 +66,19 @@ func (p *served) invoke(ctx context.Context, log *slog.Logger, hook plugin.Hook,
 		return k.result, p.inTime(ctx, log, hook, k.err)
 	case <-ctx.Done():
 	}
-	p.abandoned.Add(1)
-	if !k.state.CompareAndSwap(callRunning, callAbandoned) {
-		p.abandoned.Add(-1)
-		<-k.done
-		return k.result, p.inTime(ctx, log, hook, k.err)
+	leave := callLeft
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		leave = callLate
+		p.late.Add(1)
 	}
-	return nil, p.inTime(ctx, log, hook, ctx.Err())
+	if k.state.CompareAndSwap(callRunning, leave) {
+		return nil, p.inTime(ctx, log, hook, ctx.Err())
+	}
+	if leave == callLate {
+		p.late.Add(-1)
+	}
+	<-k.done
+	return k.result, p.inTime(ctx, log, hook, k.err)
 }
 
 // inTime is err, unless the call failed because its time was over.
@@ -89,10 +98,10 @@ func (p *served) run(ctx context.Context, log *slog.Logger, hook plugin.Hook, pa
 			log.Error("plugin panicked", "plugin", p.Name, "hook", hook, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
 			k.result, k.err = nil, errPanic
 		}
-		p.running.Add(-1)
-		if !k.state.CompareAndSwap(callRunning, callReturned) {
-			p.abandoned.Add(-1)
+		if !k.state.CompareAndSwap(callRunning, callReturned) && k.state.Load() == callLate {
+			p.late.Add(-1)
 		}
+		p.running.Add(-1)
 		close(k.done)
 	}()
 	k.result, k.err = p.Plugin.Invoke(ctx, hook, payload, c)
