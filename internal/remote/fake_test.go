@@ -131,7 +131,8 @@ type python struct {
 	plainJSON   bool
 	olderErrors bool // the Python SDK up to 1.25 says 400 where later ones say 404
 
-	sessions    map[string]bool // guarded by fake.mu
+	wrap        func(text string) []byte // makes the result of invoke_hook; nil is the usual one
+	sessions    map[string]bool          // guarded by fake.mu
 	initialized int
 }
 
@@ -177,7 +178,11 @@ func (s *python) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case m.IsNotification():
 		w.WriteHeader(http.StatusAccepted)
 	default:
-		s.reply(w, wire.AppendResult(nil, m.ID, toolResult(s.answer(r, body, &call))))
+		wrap := toolResult
+		if s.wrap != nil && call.Name == toolInvoke {
+			wrap = s.wrap
+		}
+		s.reply(w, wire.AppendResult(nil, m.ID, wrap(s.answer(r, body, &call))))
 	}
 }
 

@@ -46,6 +46,9 @@ func newLegacy(p *Plugin, version string) *legacy {
 		client: mcp.NewClient(&mcp.Implementation{Name: clientName, Version: version}, &mcp.ClientOptions{
 			Capabilities: &mcp.ClientCapabilities{},
 			Logger:       p.log,
+			// Nothing below may call a tool again by itself, as this does for results
+			// that ask for input.
+			MultiRoundTrip: &mcp.MultiRoundTripOptions{Disabled: true},
 		}),
 	}
 }

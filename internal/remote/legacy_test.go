@@ -78,6 +78,20 @@ func TestTheConnectionOutlivesAStream(t *testing.T) {
 	}
 }
 
+// TestAResultThatAsksForInput is nothing that a hook may give, and no reason to
+// call it again, which the SDK would do by itself.
+func TestAResultThatAsksForInput(t *testing.T) {
+	s := &python{plainJSON: true}
+	s.wrap = func(string) []byte {
+		return []byte(`{"content":[],"resultType":"input_required","inputRequests":{"a":{"method":"roots/list"}},"requestState":"s"}`)
+	}
+	_, err := invoke(t, client(t, serve(t, s).URL), `{}`)
+	wantKind(t, err, BadAnswer, "input_required")
+	if n := s.count(toolInvoke); n != 1 {
+		t.Errorf("the hook ran %d times", n)
+	}
+}
+
 // TestTheServerChangesItsEra replaces the server by one of the other era, on
 // the same address, and back. No call fails and no hook runs twice.
 func TestTheServerChangesItsEra(t *testing.T) {

@@ -139,6 +139,8 @@ func checkURL(u *url.URL, tls, uds bool) error {
 		return hint.Add(fmt.Errorf("scheme %q, want http or https", u.Scheme), "use a URL such as https://localhost:8000/mcp")
 	case u.Host == "":
 		return errors.New("no host")
+	case !strings.HasPrefix(u.Host, "[") && strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '%' }):
+		return hint.Add(fmt.Errorf("host %q is not plain ASCII", u.Host), "write an international name in its xn-- form")
 	case u.User != nil:
 		return errors.New("user and password do not belong here: a client is known by its certificate")
 	case u.Fragment != "":

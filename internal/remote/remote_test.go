@@ -326,7 +326,7 @@ func TestUnixSocket(t *testing.T) {
 }
 
 func TestBadSettings(t *testing.T) {
-	for _, url := range []string{"", "ftp://x/mcp", "http:///mcp", "http://u:p@x/mcp", "https://x/mcp", "http://x/mcp#f", "http://%zz"} {
+	for _, url := range []string{"", "ftp://x/mcp", "http:///mcp", "http://u:p@x/mcp", "https://x/mcp", "http://x/mcp#f", "http://%zz", "http://a%25b/mcp", "http://\u00fc.example/mcp"} {
 		if _, err := New(Config{Name: "P", URL: url}, nil); err == nil {
 			t.Errorf("url %q was accepted", url)
 		} else if strings.Contains(err.Error(), "u:p") {

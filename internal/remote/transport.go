@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func dialAddr(u *url.URL) string {
 func head(method string, u *url.URL, h http.Header) []byte {
 	var b strings.Builder
 	host := u.Host
-	if zone := strings.IndexByte(host, '%'); zone >= 0 { // means something on this machine only
+	if zone := strings.IndexByte(host, '%'); zone >= 0 { // [fe80::1%eth0]: means something on this machine only
 		host = host[:zone] + host[strings.IndexByte(host, ']'):]
 	}
 	b.WriteString(method + " " + u.RequestURI() + " HTTP/1.1\r\nHost: " + host + "\r\n")
@@ -113,7 +114,9 @@ func (t *transport) do(ctx context.Context, deadline time.Time, head, body []byt
 		return err
 	}
 	err = read(resp)
-	whole = c.finish(resp)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		whole = c.finish(resp)
+	}
 	return err
 }
 
