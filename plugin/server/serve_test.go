@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,6 +200,22 @@ func TestLegacyMode(t *testing.T) {
 	} {
 		if got := LegacyMode(in[0], in[1]); got != want {
 			t.Errorf("mode %q, on_error %q: %q, want %q", in[0], in[1], got, want)
+		}
+	}
+}
+
+// A server whose certificate has expired is alive and healthy, but not ready.
+func TestNotReady(t *testing.T) {
+	h := &health{ready: func() string { return `own certificate has expired: "x"` }}
+	for path, want := range map[string]string{
+		"/readyz": `503 {"status":"not ready","reason":"own certificate has expired: \"x\""}`,
+		"/livez":  `200 {"status":"alive"}`,
+		"/health": `200 {"status":"healthy"}`,
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if got := fmt.Sprintf("%d %s", w.Code, w.Body); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
 }
