@@ -70,13 +70,20 @@ func (d *Disk) step(op, path string) error {
 // set them (so that root may renew the key of a service account), and a
 // private key that root keeps at 0640 for a group stays at 0640.
 func (d *Disk) WriteFile(path string, data []byte, mode fs.FileMode) error {
-	if err := d.writeFile(path, data, mode); err != nil {
+	return d.WriteFileLike(path, path, data, mode)
+}
+
+// WriteFileLike is WriteFile, but owner and group come from the file like: for
+// what is to stand beside it or to take its place later. Without such a file
+// they are those of the process.
+func (d *Disk) WriteFileLike(path, like string, data []byte, mode fs.FileMode) error {
+	if err := d.writeFile(path, like, data, mode); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
 }
 
-func (d *Disk) writeFile(path string, data []byte, mode fs.FileMode) (err error) {
+func (d *Disk) writeFile(path, like string, data []byte, mode fs.FileMode) (err error) {
 	tmp := tempName(path)
 	if err := d.step(OpCreate, tmp); err != nil {
 		return err
@@ -93,7 +100,7 @@ func (d *Disk) writeFile(path string, data []byte, mode fs.FileMode) (err error)
 	if err := d.step(OpChmod, tmp); err != nil {
 		return err
 	}
-	if err := inherit(f, path, mode); err != nil {
+	if err := inherit(f, like, mode); err != nil {
 		return err
 	}
 	if err := d.step(OpWrite, tmp); err != nil {

@@ -21,7 +21,7 @@ func keyModeOK(info fs.FileInfo) bool {
 }
 
 // inherit gives the empty file f the mode asked for and, as far as the process
-// may, owner, group and group permission of the file at path, which f is to
+// may, owner, group and group permission of the file at path, which f is like or is to
 // replace.
 func inherit(f *os.File, path string, mode fs.FileMode) error {
 	if old, err := os.Lstat(path); err == nil && old.Mode().IsRegular() {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -224,6 +225,44 @@ func TestRekeyOfAnEncryptedKeyNeedsItsPassword(t *testing.T) {
 	// Renewing with the same key needs none.
 	if err := tree.Renew(t.Context(), Renewal{Names: []string{"A"}, Force: true}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Root renews what a service account reads: what is new, .next/ too, is the
+// account's from the start, so that a run that stops halfway locks nobody out.
+func TestRootGivesNewFilesToWhoHadTheOld(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	tree := newTree(t, nil, "A")
+	a, gateway := tree.plugin("A"), tree.gateway()
+	for _, path := range []string{a.keyFile(), a.certFile(), gateway.keyFile()} {
+		if err := os.Chown(path, 1234, 1234); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Remove(gateway.pemFile()), tree.All(t.Context(), quick, nil)); err != nil {
+		t.Fatal(err)
+	}
+	crash := errors.New("crash")
+	stopped := &keyfile.Disk{Step: func(op, path string) error {
+		if op == keyfile.OpRename && path == a.certFile() {
+			return crash
+		}
+		return nil
+	}}
+	err := New(tree.dir, &Options{Disk: stopped}).Renew(t.Context(), Renewal{Names: []string{"A"}, Rekey: true})
+	if !errors.Is(err, crash) {
+		t.Fatal(err)
+	}
+	for _, path := range []string{gateway.pemFile(), a.keyFile(), a.next().keyFile(), a.next().certFile()} {
+		out, err := exec.Command("stat", "-c", "%u %g", path).Output()
+		if err != nil {
+			t.Skip("there is no stat")
+		}
+		if got := strings.TrimSpace(string(out)); got != "1234 1234" {
+			t.Errorf("%s belongs to %s", path, got)
+		}
 	}
 }
 

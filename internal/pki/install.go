@@ -126,10 +126,11 @@ func (t *Tree) replace(f folder, p pair) error {
 		return err
 	}
 	write := func() error {
-		if err := t.disk.WriteFile(f.at(tmp).keyFile(), p.key, keyMode); err != nil {
+		// Who reads the present pair has to be able to read this one.
+		if err := t.disk.WriteFileLike(f.at(tmp).keyFile(), f.keyFile(), p.key, keyMode); err != nil {
 			return err
 		}
-		return t.disk.WriteFile(f.at(tmp).certFile(), p.cert, certMode)
+		return t.disk.WriteFileLike(f.at(tmp).certFile(), f.certFile(), p.cert, certMode)
 	}
 	if err := write(); err != nil {
 		_ = t.disk.RemoveAll(tmp) // else the next run does it
@@ -164,7 +165,11 @@ func (t *Tree) derive(s, ca *state) ([]string, error) {
 		if err != nil {
 			return wrote, fmt.Errorf("making client.pem: %w", err)
 		}
-		if err := t.disk.WriteFile(s.pemFile(), data, keyMode); err != nil {
+		like := s.pemFile()
+		if s.pem == pemMissing {
+			like = s.keyFile()
+		}
+		if err := t.disk.WriteFileLike(s.pemFile(), like, data, keyMode); err != nil {
 			return wrote, err
 		}
 		wrote = append(wrote, s.pemFile())
