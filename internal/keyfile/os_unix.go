@@ -21,8 +21,8 @@ func keyModeOK(info fs.FileInfo) bool {
 }
 
 // inherit gives the empty file f the mode asked for and, as far as the process
-// may, owner, group and group permission of the file at path, which f is like or is to
-// replace.
+// may, owner, group and group permission of the file at path, which f is to
+// replace or to be like.
 func inherit(f *os.File, path string, mode fs.FileMode) error {
 	if old, err := os.Lstat(path); err == nil && old.Mode().IsRegular() {
 		st, ok := old.Sys().(*syscall.Stat_t)

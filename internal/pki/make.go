@@ -113,6 +113,7 @@ func (t *Tree) make(ctx context.Context, r Request, folders []folder) error {
 			missing = append(missing, f)
 		} else {
 			m.tellKept(s)
+			m.tellLacking(s)
 		}
 	}
 	return errors.Join(m.makeAll(ctx, missing), m.review(folders))
@@ -124,6 +125,20 @@ func (t *Tree) tellKept(s *state) {
 		text = "valid until " + date(s.cert.NotAfter)
 	}
 	t.tell(Event{Kind: Kept, Path: s.dir, Text: text})
+}
+
+// tellLacking says that a certificate that is kept lacks names that were asked
+// for: else they would seem to be in it.
+func (m *maker) tellLacking(s *state) {
+	if s.role == RoleCA || s.cert == nil {
+		return
+	}
+	have := sansOf(s.cert)
+	before := len(have.Strings())
+	if have.add(m.r.SANs) {
+		m.tell(Event{Kind: Note, Path: s.certFile(), Text: fmt.Sprintf("%s: it is kept without %d of the names asked for; %s puts them in",
+			s.certFile(), len(have.Strings())-before, m.command("renew "+s.arg()+" --san "+strings.Join(m.r.SANs.Strings(), ",")))})
+	}
 }
 
 // makeAll makes the folders in their order.
