@@ -119,6 +119,9 @@ func (l *loader) mcp(p *Plugin, v *value, path string, requireTLS Value[bool]) *
 	case m.UDS.V != "":
 	case u.Scheme == "http":
 		l.plain(m, tls, path, requireTLS)
+		if at, null := v.null("tls"); null {
+			l.add(at, path+".tls is there with nothing in it, and the URL is plain http", "write its keys below it and use an https URL, or say tls: none for plain http")
+		}
 	case tls != nil && tls.word:
 		l.complain(p, tls.pos, path+".tls is none, and the URL is https", "remove tls: none, or use an http URL")
 	case tls == nil || tls.ok:

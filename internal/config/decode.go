@@ -26,6 +26,7 @@ type value struct {
 	items  []*value
 	keys   []string // of fields, in file order
 	fields map[string]*value
+	nulls  map[string]Position // known keys that stand there without a value
 }
 
 func (v *value) get(key string) *value {
@@ -33,6 +34,15 @@ func (v *value) get(key string) *value {
 		return nil
 	}
 	return v.fields[key]
+}
+
+// null says whether key stands there without a value, and where.
+func (v *value) null(key string) (at Position, ok bool) {
+	if v == nil {
+		return at, false
+	}
+	at, ok = v.nulls[key]
+	return at, ok
 }
 
 // str, list: the content under key, zero when it is not set or at fault.
@@ -213,7 +223,7 @@ func (d *decoder) object(v *value, s *shape, path string) {
 		}
 		return
 	}
-	v.fields = map[string]*value{}
+	v.fields, v.nulls = map[string]*value{}, map[string]Position{}
 	for _, e := range d.entries(v.node, path) {
 		at := d.pos(e.keyNode)
 		f := s.field(e.key)
@@ -226,8 +236,12 @@ func (d *decoder) object(v *value, s *shape, path string) {
 		}
 		name := join(path, e.key)
 		if isNull(e.value) {
-			if f.notNull {
+			v.nulls[e.key] = at
+			switch {
+			case f.notNull:
 				d.add(d.pos(e.value), name+" is null", "write a list: each entry starts with \"- name:\"; [] is none")
+			case f.noNull != "" && !d.namesOnly:
+				d.add(at, name+" is null", f.noNull)
 			}
 			continue
 		}
@@ -245,20 +259,10 @@ func (d *decoder) object(v *value, s *shape, path string) {
 		v.fields[e.key] = item
 	}
 	for _, f := range s.fields {
-		if f.required && v.fields[f.key] == nil && !d.nullReported(v.node, f) {
+		if _, null := v.null(f.key); f.required && v.fields[f.key] == nil && !(null && f.notNull) {
 			d.add(v.pos, fmt.Sprintf("%s has no %s", orFile(path), f.key), "")
 		}
 	}
-}
-
-// nullReported says whether f stands there as a null that was already refused.
-func (d *decoder) nullReported(n *yaml.Node, f field) bool {
-	for i := 0; f.notNull && i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == f.key && isNull(n.Content[i+1]) {
-			return true
-		}
-	}
-	return false
 }
 
 func (d *decoder) unknownKey(at Position, s *shape, path, key string) {

@@ -106,6 +106,9 @@ func (l *loader) gatewayListen(g *Gateway) {
 	v := l.root.get("listen")
 	address := origin{flag: "listen", file: v.get("address"), key: "listen"}
 	g.Listen = l.address(address, "127.0.0.1:4444")
+	if at, null := v.null("tls"); null {
+		l.add(at, "listen.tls is there with nothing in it: the gateway would speak plain HTTP", "write certfile, keyfile and ca_bundle below it; or remove it for plain HTTP")
+	}
 	if tls := v.get("tls"); tls != nil {
 		g.TLS = l.listenTLS(tls)
 	} else if v == nil || v.ok {

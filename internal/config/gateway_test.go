@@ -187,3 +187,18 @@ func TestCheckJudgesPluginsOfAGateway(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// Keys that would protect, left there with nothing in them, are no way to go
+// without.
+func TestGatewayKeysWithNothingInThem(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for text, want := range map[string]string{
+		"listen:\n  address: 127.0.0.1:1\n  tls:\n": "g.yaml:3:3: listen.tls is there with nothing in it",
+		"plugins_file:\n": "g.yaml:1:1: plugins_file is null",
+	} {
+		writeHere(t, "g.yaml", text)
+		if _, err := LoadGateway("g.yaml", Options{Env: env(), Kinds: kinds()}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %s, got %v", want, err)
+		}
+	}
+}

@@ -83,6 +83,9 @@ func (l *loader) listener(s *Server) {
 	s.Port = l.int(at("port", "PLUGINS_SERVER_PORT"), portShape, 8000)
 	s.UDS = l.text(at("uds", "PLUGINS_SERVER_UDS"), pathShape, "")
 	l.serverTLS(s, f.get("tls"))
+	if at, null := f.null("tls"); null && s.TLS == nil && !l.said(envEnabled) {
+		l.add(at, "server_settings.tls is there with nothing in it: the server would speak plain HTTP", "write certfile, keyfile and ca_bundle below it; or remove it for plain HTTP")
+	}
 	l.health(s, f.get("health"))
 	switch {
 	case s.UDS.V != "" && s.TLS != nil:
@@ -92,6 +95,11 @@ func (l *loader) listener(s *Server) {
 		l.fail(Source{}, fmt.Sprintf("%s refuses a plain HTTP listener, and TLS is off", origin{}.name(s.RequireTLS.Source)),
 			"add server_settings.tls, or set "+envEnabled+"=true and "+envSSL+"CERTFILE, _KEYFILE and _CA_CERTS")
 	}
+}
+
+func (l *loader) said(variable string) bool {
+	_, ok := l.o.env(variable)
+	return ok
 }
 
 // host reads an address without port.
@@ -121,7 +129,7 @@ func (l *loader) safe(o origin, v Value[string]) string {
 // there plain HTTP where somebody configured TLS (refusals 1 to 5, 7, 8).
 func (l *loader) serverTLS(s *Server, block *value) {
 	enabled := l.bool(origin{env: envEnabled}, false)
-	_, said := l.o.env(envEnabled)
+	said := l.said(envEnabled)
 	on := enabled.V || block != nil && !said
 	set := l.isSet(append(l.unknownVariables("PLUGINS_SERVER_", listenVariables), sslVariables...))
 	switch {

@@ -38,6 +38,7 @@ type field struct {
 	def      string // the default as text, for `config show` and the schema; empty when there is none
 	required bool
 	notNull  bool   // null is an error, not "not set"
+	noNull   string // so it is here, with this hint: taken for "not set" it would take protection away
 	unused   string // accepted, and a warning with this reason
 	refused  string // an error with this reason
 }
@@ -79,7 +80,7 @@ var serverTLSShape = &shape{form: formObject, fields: []field{
 	{key: "keyfile_password", shape: secretShape, doc: "password of the key, or @FILE"},
 	{key: "ca_bundle", shape: pathShape, doc: "the CAs that client certificates must come from"},
 	{key: "ssl_cert_reqs", shape: certReqsShape, def: "2", doc: "client certificate: 0 not asked for, 1 verified if given, 2 required"},
-	{key: "allowed_clients", shape: textsShape, doc: "who may connect: CN, dns:NAME, uri:URI"},
+	{key: "allowed_clients", shape: textsShape, noNull: "write a list; without the key every client of the CA may connect, with [] none", doc: "who may connect: CN, dns:NAME, uri:URI"},
 	{key: "peer_profile", shape: profileShape, def: "compat", doc: "how strictly client certificates are read"},
 }}
 

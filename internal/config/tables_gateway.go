@@ -45,7 +45,7 @@ var gatewayShape = &shape{form: formObject, fields: []field{
 		{key: "address", shape: textShape, def: "127.0.0.1:4444", doc: "host and port of the MCP endpoint; port 0 lets the system choose"},
 		{key: "tls", shape: serverTLSShape, doc: "TLS of the listener"},
 	}}}, doc: "where clients connect: an address, or {address, tls}"},
-	{key: "plugins_file", shape: pathShape, doc: "the plugin file; or its keys stand here: plugins, plugin_settings"},
+	{key: "plugins_file", shape: pathShape, noNull: "name the file, or remove the key: then nothing guards what passes", doc: "the plugin file; or its keys stand here: plugins, plugin_settings"},
 	{key: "plugins", shape: &shape{form: formList, elem: pluginShape}, notNull: true, doc: "the plugins, in order"},
 	{key: "plugin_settings", shape: settingsShape, doc: "settings for all plugins"},
 	{key: "plugin_dirs", shape: textsShape, doc: "accepted", unused: "kinds are compiled in, not looked for in folders"},
