@@ -15,6 +15,10 @@ import (
 // to a new connection. An honest one is over by then.
 const evictAfter = time.Second
 
+// maxLingering bounds the refused connections that are given time to read why:
+// many more would keep others out.
+const maxLingering = 256
+
 var (
 	errEvicted  = errors.New("handshake did not end in a second while others waited: dropped")
 	errClosing  = errors.New("server is closing")
@@ -31,11 +35,12 @@ type listener struct {
 	net.Listener // accepts raw connections; Addr is its own
 	s            *Server
 
-	ctx    context.Context // ends at Close
-	cancel context.CancelCauseFunc
-	ready  chan accepted
-	slots  chan struct{} // one per handshake under way
-	wg     sync.WaitGroup
+	ctx       context.Context // ends at Close
+	cancel    context.CancelCauseFunc
+	ready     chan accepted
+	slots     chan struct{} // one per handshake under way
+	lingering chan struct{} // one per refused connection that is still read from
+	wg        sync.WaitGroup
 
 	mu      sync.Mutex
 	pending list.List // of *pendingHandshake, oldest first
@@ -60,6 +65,7 @@ func (s *Server) Listen(inner net.Listener) net.Listener {
 	l := &listener{
 		Listener: inner, s: s,
 		ready: make(chan accepted), slots: make(chan struct{}, s.o.MaxHandshakes),
+		lingering: make(chan struct{}, maxLingering),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	l.wg.Go(l.loop)
@@ -210,6 +216,12 @@ func (l *listener) linger(c *conn, err error) {
 	}
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	select {
+	case l.lingering <- struct{}{}:
+		defer func() { <-l.lingering }()
+	default:
 		return
 	}
 	const lingerTime, lingerBytes = 500 * time.Millisecond, 256 << 10

@@ -428,3 +428,24 @@ func TestSilentProbeIsDebug(t *testing.T) {
 		t.Errorf("at INFO: %v", got)
 	}
 }
+
+// Refused connections wait for a moment, so that the client can read why. That
+// must not keep others out, however many there are.
+func TestRefusedConnectionsDoNotKeepOthersOut(t *testing.T) {
+	o, r := newOptions(Options{MaxConns: maxLingering + 8})
+	ca := pkitest.NewCA(t)
+	start(t, newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca), clientAuth: CertRequired}, o.filled()), r)
+	for range maxLingering + 16 {
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "SSH-2.0-OpenSSH_9.9\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if i := r.next(t); !errors.Is(i.Err, errNotTLS) {
+			t.Fatalf("reason %v", i.Err)
+		}
+	}
+}

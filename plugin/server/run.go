@@ -230,7 +230,12 @@ func (s *Server) security(cfg *config.Server) (*security, error) {
 	m, err := mtls.NewServer(mtls.ServerConfig{
 		CertFile: t.CertFile.V, KeyFile: t.KeyFile.V, KeyPassword: password, CABundle: t.CABundle.V,
 		ClientAuth: t.CertReqs.V, AllowedClients: t.AllowedClients.V, Profile: mtls.Profile(t.PeerProfile.V), Name: t.Name,
-	}, &mtls.Options{Logger: s.log, MaxConns: s.limits.Conns})
+	}, &mtls.Options{
+		Logger: s.log, MaxHandshakes: s.limits.Conns,
+		// Handshakes and refused connections count here too. Of those that came
+		// through the front makes room, which it can only do when it sees one more.
+		MaxConns: 3 * s.limits.Conns,
+	})
 	if err != nil {
 		return nil, err
 	}
