@@ -39,21 +39,38 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 	if f.timeout > 0 {
 		target.Timeout = f.timeout
 	}
+	var name func(string) string
+	if f.url != "" && mcp.TLS != nil {
+		name = flagName(mcp.TLS)
+	}
+	err := a.reach(&target, mcp, name)
+	return target, err
+}
+
+// reach completes target by how its server is reached: where, and with which
+// TLS. name, unless it is nil, names fields in errors.
+func (a *app) reach(target *remote.Config, mcp *config.MCP, name func(string) string) error {
 	target.URL, target.UDS = mcp.URL.V, mcp.UDS.V
 	if mcp.TLS == nil {
-		return target, nil
+		return nil
 	}
 	tls, err := clientTLS(target.Name, mcp.TLS)
-	if f.url != "" {
-		tls.Name = flagName(mcp.TLS)
+	if name != nil {
+		tls.Name = name
 	}
 	if err == nil {
 		target.TLS, err = mtls.NewClient(tls, &mtls.Options{Logger: a.log})
 	}
 	if err != nil {
-		return target, fmt.Errorf("plugin %s: %w", target.Name, err)
+		return fmt.Errorf("plugin %s: %w", target.Name, err)
 	}
-	return target, nil
+	return nil
+}
+
+// errStdioPlugin refuses a plugin server that would have to be started.
+func errStdioPlugin() error {
+	return hint.Add(errors.New("plugin servers on stdio (proto STDIO) are not supported yet"),
+		"start the plugin server by itself and use proto STREAMABLEHTTP with its url")
 }
 
 // flagName names a field for who gave no file: what nobody set is a flag.
@@ -85,8 +102,7 @@ func (a *app) callEntry(f *callFlags) (*config.Plugin, error) {
 		return nil, fail(hint.Add(fmt.Errorf("kind %s is not external: it runs in the gateway's own process", entry.Kind),
 			"to call it over the network, serve it with `sallyport plugin-server`"))
 	case entry.MCP.Proto == config.Stdio:
-		return nil, fail(hint.Add(errors.New("plugin servers on stdio (proto STDIO) are not supported yet"),
-			"start the plugin server by itself and use proto STREAMABLEHTTP with its url"))
+		return nil, fail(errStdioPlugin())
 	case !entry.Enabled():
 		a.log.Warn("the plugin's mode is disabled: a gateway would not call it", "plugin", entry.Name)
 	}

@@ -100,7 +100,8 @@ func newRoot(a *app) *cobra.Command {
 		Long: `Sallyport guards MCP tools, prompts and resources with plugins that run out of
 process, in plugin servers reached over mutual TLS.`,
 		Example: `  sallyport certs all
-  PLUGINS_CONFIG_PATH=plugins/test.mtls.yaml sallyport plugin-server`,
+  PLUGINS_CONFIG_PATH=plugins/test.mtls.yaml sallyport plugin-server
+  sallyport gateway --config sallyport.yaml`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownCommand,
@@ -126,6 +127,7 @@ process, in plugin servers reached over mutual TLS.`,
 		newCall(a),
 		newCerts(a),
 		newConfig(a),
+		newGateway(a),
 		newPluginServer(a),
 		newVersion(a),
 	)

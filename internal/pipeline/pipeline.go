@@ -46,6 +46,9 @@ type Entry struct {
 	// Mode is Enforce when empty.
 	Mode Mode
 
+	// FailOnError makes a failure of this plugin a refusal, whatever the mode.
+	FailOnError bool
+
 	// Priority orders the plugins, lowest first; equal ones keep their order.
 	Priority int
 
@@ -244,7 +247,7 @@ func (p *Pipeline) settle(e *Entry, hook plugin.Hook, out *Outcome, result *plug
 	log := p.o.Logger.With("plugin", e.Name, "hook", string(hook))
 	refuses := e.Mode == Enforce || e.Mode == EnforceIgnoreError
 	switch {
-	case err != nil && (e.Mode == Enforce || p.o.FailOnPluginError):
+	case err != nil && (e.Mode == Enforce || e.FailOnError || p.o.FailOnPluginError):
 		v.Said = "failed"
 		out.Refusal = &Refusal{Plugin: e.Name, Err: err}
 	case err != nil:

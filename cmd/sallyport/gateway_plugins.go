@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sallyport-mcp/sallyport/internal/builtin"
+	"github.com/sallyport-mcp/sallyport/internal/config"
+	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/pipeline"
+	"github.com/sallyport-mcp/sallyport/internal/remote"
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// gatewayPlugins are the plugins of a gateway: those of its own kinds in this
+// process, external ones behind their servers.
+type gatewayPlugins struct {
+	pipe    *pipeline.Pipeline
+	entries []pipeline.Entry
+	closers []io.Closer
+}
+
+// newGatewayPlugins makes the plugins of a file. It connects to nothing.
+func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err error) {
+	ps := &gatewayPlugins{}
+	defer func() {
+		if err != nil {
+			ps.close()
+		}
+	}()
+	if client.Settings.ParallelWithinBand {
+		return nil, hint.Add(fmt.Errorf("%s: plugin_settings.parallel_execution_within_band: running plugins at the same time is not supported yet", client.File),
+			"set it to false: plugins of equal priority then run in the order of the file")
+	}
+	for i := range client.Plugins {
+		p := &client.Plugins[i]
+		if !p.Enabled() {
+			a.log.Info("plugin is disabled", "plugin", p.Name)
+			continue
+		}
+		e, err := a.pipelineEntry(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: plugin %s: %w", p.At(""), p.Name, err)
+		}
+		if c, ok := e.Plugin.(io.Closer); ok {
+			ps.closers = append(ps.closers, c)
+		}
+		ps.entries = append(ps.entries, e)
+	}
+	s := client.Settings
+	ps.pipe, err = pipeline.New(ps.entries, &pipeline.Options{
+		Timeout: s.Timeout, FailOnPluginError: s.FailOnPluginError, MaxPayloadBytes: int(s.MaxPayloadBytes),
+		SecretHeaders: s.SecretHeaders, Logger: a.log,
+	})
+	return ps, err
+}
+
+func (a *app) pipelineEntry(p *config.Plugin) (pipeline.Entry, error) {
+	e := pipeline.Entry{
+		Name: p.Name, Priority: p.Priority, Timeout: p.Timeout, Hooks: p.Hooks, ExposeHeaders: p.ExposeHeaders,
+		FailOnError: p.OnError == "fail",
+	}
+	for _, c := range p.Conditions {
+		e.Conditions = append(e.Conditions, pipeline.Condition(c))
+	}
+	var err error
+	if e.Mode, err = pipelineMode(p); err != nil {
+		return e, err
+	}
+	e.Plugin, err = a.newPlugin(p)
+	return e, err
+}
+
+// pipelineMode reads a mode in either vocabulary.
+func pipelineMode(p *config.Plugin) (pipeline.Mode, error) {
+	later := func(what string) error {
+		return hint.Add(fmt.Errorf("%s is not supported yet", what), "use enforce, enforce_ignore_error, permissive or audit, with on_error fail or ignore")
+	}
+	if p.OnError == "disable" {
+		return "", later("on_error: disable")
+	}
+	ignores := p.OnError == "ignore"
+	switch p.Mode {
+	case "", "enforce", "sequential":
+		if ignores {
+			return pipeline.EnforceIgnoreError, nil
+		}
+		return pipeline.Enforce, nil
+	case "enforce_ignore_error":
+		return pipeline.EnforceIgnoreError, nil
+	case "permissive", "transform":
+		return pipeline.Permissive, nil
+	case "audit":
+		return pipeline.Audit, nil
+	}
+	return "", later("mode: " + p.Mode)
+}
+
+// newPlugin makes one plugin: a client where it is external, else the plugin
+// itself.
+func (a *app) newPlugin(p *config.Plugin) (plugin.Plugin, error) {
+	if p.MCP == nil {
+		kind, ok := config.FindKind(builtin.Kinds(), p.Kind)
+		if !ok { // config has refused it
+			return nil, fmt.Errorf("unknown kind %q", p.Kind)
+		}
+		made, err := kind.New(plugin.Config{Name: p.Name, Hooks: p.Hooks, Raw: p.Config, Logger: a.log.With("plugin", p.Name)})
+		if fault, ok := errors.AsType[*plugin.ConfigError](err); ok {
+			return nil, fmt.Errorf("%s: %w", p.At(fault.Path), err)
+		}
+		return made, err
+	}
+	if p.MCP.Proto == config.Stdio {
+		return nil, errStdioPlugin()
+	}
+	target := remote.Config{Name: p.Name, Timeout: p.Timeout, Hooks: p.Hooks}
+	if err := a.reach(&target, p.MCP, nil); err != nil {
+		return nil, err
+	}
+	return remote.New(target, &remote.Options{Logger: a.log, Version: version})
+}
+
+// introduce asks each plugin server for its plugin, so that what is wrong is
+// said at the start and not with the first call.
+func (ps *gatewayPlugins) introduce(ctx context.Context, a *app) {
+	for _, e := range ps.entries {
+		d, ok := e.Plugin.(pipeline.Discoverer)
+		if !ok {
+			continue
+		}
+		if _, err := d.Discover(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("plugin is not known yet: until it is, it counts on every hook that it may have", "plugin", e.Name, "error", err.Error())
+		}
+	}
+}
+
+// close closes the plugins after the last call.
+func (ps *gatewayPlugins) close() {
+	for _, c := range ps.closers {
+		_ = c.Close() // nothing is left to lose
+	}
+}
