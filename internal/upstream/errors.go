@@ -115,12 +115,15 @@ func (u *Upstream) classify(ctx context.Context, err error) (Kind, error) {
 		known  *fault
 		status *statusError
 		quiet  *silence
+		rpc    *wire.Error
 		large  *wire.TooLargeError
 		secure *mtls.Error
 	)
 	switch {
 	case errors.As(err, &known):
 		return known.kind, err
+	case errors.As(err, &rpc): // to a question of ours
+		return BadAnswer, err
 	case errors.As(err, &status):
 		return classifyStatus(status, err)
 	case errors.As(err, &large):
@@ -156,6 +159,12 @@ func withoutHints(e *mtls.Error) error { return errors.New(e.Error()) }
 
 func classifyStatus(status *statusError, err error) (Kind, error) {
 	switch status.status {
+	case http.StatusBadRequest:
+		for _, words := range []string{"speaks TLS", "HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port"} {
+			if strings.Contains(status.text, words) {
+				return TLS, plainToTLS()
+			}
+		}
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return Unreachable, err
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -164,6 +173,10 @@ func classifyStatus(status *statusError, err error) (Kind, error) {
 		return BadAnswer, hint.Add(err, "check the path of the url: it has to be a Streamable HTTP endpoint, often /mcp (the older HTTP+SSE transport, often /sse, is not supported)")
 	}
 	return BadAnswer, err
+}
+
+func plainToTLS() error {
+	return hint.Add(errors.New("the server speaks TLS, and this url is plain http"), "use an https url")
 }
 
 func classifyNetwork(err error) (Kind, error) {
@@ -178,7 +191,7 @@ func classifyNetwork(err error) (Kind, error) {
 		return Unreachable, fmt.Errorf("no such host: %s", dns.Name)
 	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`):
 		// A TLS alert where an HTTP answer was expected.
-		return TLS, hint.Add(errors.New("the server speaks TLS, and this url is plain http"), "use an https url")
+		return TLS, plainToTLS()
 	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "response headers exceeded"):
 		return BadAnswer, err
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):

@@ -65,6 +65,7 @@ func (h *httpLink) settle(ctx context.Context, old *peer, lost bool) (*peer, err
 		if old != nil && (lost || p.info.Era != old.info.Era) {
 			h.u.o.OnChange("")
 		}
+		h.u.setState(nil)
 		h.u.log.Debug("upstream answered", "revision", p.info.Revision, "at", h.place)
 		return p, nil
 	})
@@ -125,7 +126,7 @@ func (h *httpLink) initialize(ctx context.Context) (*peer, error) {
 		return nil, err
 	}
 	if m.Error != nil {
-		return nil, fmt.Errorf("initialize: %w", m.Error)
+		return nil, &fault{BadAnswer, fmt.Errorf("initialize: %w", m.Error)}
 	}
 	info, err := readInitialize(m.Result)
 	if err != nil {
@@ -195,8 +196,8 @@ func wrongEra(p *peer, err error) bool {
 		return true
 	case p.info.Era == wire.Modern && modernOnly:
 		return false
-	case p.info.Era == wire.Legacy && modernOnly && answer.rpc.Code != wire.CodeMethodNotFound:
-		return true
+	case p.info.Era == wire.Legacy && answer.rpc.Code != wire.CodeMethodNotFound:
+		return true // legacy servers answer requests that they dispatch with 200
 	}
 	// An ordinary error, in a form that both eras know.
 	return time.Since(p.since) > doubtAfter

@@ -22,10 +22,15 @@ type transport struct {
 }
 
 func newTransport(o *Options, secure *mtls.Client, closed <-chan struct{}) *transport {
-	dial := (&net.Dialer{}).DialContext
 	if secure != nil {
-		dial = secure.Dial
+		return newTransportWith(o, secure.Dial, closed)
 	}
+	return newTransportWith(o, (&net.Dialer{}).DialContext, closed)
+}
+
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func newTransportWith(o *Options, dial dialFunc, closed <-chan struct{}) *transport {
 	connect := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		// A dial is not bound to the request that caused it, so it has a limit
 		// of its own.

@@ -250,7 +250,6 @@ func (u *Upstream) Info(ctx context.Context) (*Info, error) {
 	if err != nil {
 		return nil, u.fail(ctx, "asking about itself", err)
 	}
-	u.setState(nil)
 	return info, nil
 }
 
