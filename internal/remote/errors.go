@@ -50,6 +50,10 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Cause is the kind, for who may not know this package: the gateway tells its
+// clients no more than that.
+func (e *Error) Cause() string { return string(e.Kind) }
+
 // badAnswer is an answer that is not one: it becomes an [Error] of that kind.
 type badAnswer struct{ reason string }
 
