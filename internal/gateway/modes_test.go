@@ -41,7 +41,9 @@ func (a *actor) Invoke(ctx context.Context, hook plugin.Hook, payload json.RawMe
 
 // The behaviours.
 var behaviours = map[string]behaviour{
-	"pass": func(context.Context, plugin.Hook, json.RawMessage) (*plugin.Result, error) { return plugin.Continue(), nil },
+	"pass": func(context.Context, plugin.Hook, json.RawMessage) (*plugin.Result, error) {
+		return plugin.Continue(), nil
+	},
 	"change": func(_ context.Context, hook plugin.Hook, payload json.RawMessage) (*plugin.Result, error) {
 		text := strings.ReplaceAll(string(payload), "original", "changed")
 		if hook == plugin.ResourcePreFetch {
