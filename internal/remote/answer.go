@@ -49,10 +49,13 @@ func toolTexts(result json.RawMessage) (texts []json.RawMessage, isError bool, e
 		case "content":
 			content = value
 		case "isError":
+			if k := wire.Kind(value); k != 't' && k != 'f' && !wire.IsNull(value) {
+				return nil, false, badAnswerf("isError is not true or false")
+			}
 			isError = string(value) == "true"
 		case "resultType":
-			if kind, ok := wire.String(value); ok && kind != "complete" {
-				return nil, false, badAnswerf("result type %q, which a plugin server has no use for", kind)
+			if kind, ok := wire.String(value); !wire.IsNull(value) && (!ok || kind != "complete") {
+				return nil, false, badAnswerf("result type %.100s, which a plugin server has no use for", value)
 			}
 		}
 	}
