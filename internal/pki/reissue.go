@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -133,13 +134,21 @@ func (run *renewing) keyType(s *state) KeyType {
 func (run *renewing) renewLeaf(ctx context.Context, s *state, keys *keyring, i int) error {
 	spec := leafSpec{role: s.role, notAfter: run.end(s)}
 	var public crypto.PublicKey
+	foreign := run.foreign(s)
 	if s.cert != nil {
 		spec.subject, spec.sans, public = s.cert.RawSubject, sansOf(s.cert), s.cert.PublicKey
-	} else {
+	}
+	if foreign {
+		spec.sans = run.ownNames(s)
+	}
+	if s.cert == nil || foreign {
 		var err error
 		if spec.subject, err = s.subject(""); err != nil {
 			return err
 		}
+	}
+	if err := spec.sans.checkOwn(s.folder); err != nil {
+		return err
 	}
 	if spec.sans.empty() {
 		spec.sans = s.sans(DefaultTrustDomain)
@@ -165,7 +174,6 @@ func (run *renewing) renewLeaf(ctx context.Context, s *state, keys *keyring, i i
 	if err != nil {
 		return err
 	}
-	foreign := s.cert != nil && !signedBy(s.bundle, run.ca.bundle)
 	if err := run.write(s, key, cert); err != nil {
 		return err
 	}
@@ -185,6 +193,33 @@ func (run *renewing) renewLeaf(ctx context.Context, s *state, keys *keyring, i i
 	run.tell(Event{Kind: Renewed, Path: s.certFile(), Text: fmt.Sprintf("%s, valid for %s, until %s", text, days(cert.NotAfter.Sub(run.now)), date(cert.NotAfter))})
 	run.tellCut(s.folder, run.now, spec.notAfter, cert.NotAfter)
 	return nil
+}
+
+// foreign reports whether the leaf comes from somebody else than the CA that is
+// here. Then nothing that it says may be signed unseen: whoever owns the folder,
+// a plugin's service account perhaps, could have written it.
+func (run *renewing) foreign(s *state) bool {
+	return s.cert != nil && len(run.ca.bundle) > 0 && !signedBy(s.bundle, run.ca.bundle)
+}
+
+// ownNames are the names that a foreign leaf gets: those of its folder, in its
+// trust domain. It says which others it had.
+func (run *renewing) ownNames(s *state) SANs {
+	have, domain := sansOf(s.cert), DefaultTrustDomain
+	for _, uri := range have.URIs {
+		if u, err := url.Parse(uri); err == nil && slices.Equal(SANs{URIs: []string{uri}}.identities(), []string{s.identity()}) {
+			domain = u.Host
+		}
+	}
+	names := s.sans(domain)
+	all := names
+	all.add(run.r.SANs)
+	if known := all.Strings(); all.add(have) {
+		left := slices.DeleteFunc(have.Strings(), func(name string) bool { return slices.Contains(known, name) })
+		run.tell(Event{Kind: Warning, Path: s.certFile(), Text: fmt.Sprintf(
+			"%s: names that another CA signed were left out: %s; --san adds those that are right", s.certFile(), strings.Join(left, ", "))})
+	}
+	return names
 }
 
 // write puts the new certificate, or the new pair, into place.

@@ -187,6 +187,9 @@ func (run *renewing) wants(s *state) bool {
 		// Only a new pair helps, and only who asked for this one gets it.
 		return s.role != RoleCA && run.r.Rekey && len(run.r.Names) > 0
 	}
+	if s.role != RoleCA && !run.r.Force && run.foreign(s) {
+		return run.r.Rekey && len(run.r.Names) > 0 // by itself it is only complained of
+	}
 	if run.r.Force || dueAt(s.cert, run.now, run.r.Within) || s.role != RoleCA && run.r.Rekey && len(run.r.Names) > 0 {
 		return true
 	}

@@ -3,6 +3,7 @@ package pki
 import (
 	"crypto/x509"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -291,5 +292,67 @@ func TestRenewedCAKeepsOthersInTheBundle(t *testing.T) {
 	got, err := keyfile.ReadCertificates(f.copyFile())
 	if err != nil || len(got) != 2 || !got[0].Equal(foreign) || !got[1].Equal(leafOf(t, tree.ca())) {
 		t.Errorf("the bundle has %d certificates: %v", len(got), err)
+	}
+}
+
+// plant puts a certificate with other names into a's folder, as whoever owns
+// the folder may: signed by ca, or by nobody here, and due.
+func plant(t *testing.T, f folder, ca *state, names SANs) {
+	t.Helper()
+	key, err := ECDSAP256.generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := f.subject("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := issueLeaf(ca.cert, ca.key, key.Public(), leafSpec{role: f.role, subject: subject, sans: names, notAfter: time.Now().Add(day)}, time.Now().Add(-9*day))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := keyfile.MarshalKey(key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, data := range map[string][]byte{f.certFile(): encodeCerts(cert), f.keyFile(): data} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The folder of a plugin may belong to its service account. What stands in a
+// certificate there must not be signed only because it stands there.
+func TestRenewSignsNoNamesOfStrangers(t *testing.T) {
+	tree, other := newTree(t, nil, "A", "B"), newTree(t, nil)
+	a := tree.plugin("A")
+	sans, _ := ParseSANs([]string{"dns:db.example"})
+	sans.add(tree.plugin("B").sans(DefaultTrustDomain))
+
+	plant(t, a, other.read(other.ca()), sans)
+	planted := leafOf(t, a)
+	if err := tree.Renew(t.Context(), Renewal{}); err == nil || !strings.Contains(err.Error(), "was not signed by the CA that is here now") {
+		t.Errorf("a due certificate of another CA: %v", err)
+	}
+	if !leafOf(t, a).Equal(planted) {
+		t.Error("it was reissued by itself")
+	}
+	var events []Event
+	if err := later(tree, 0, &events).Renew(t.Context(), Renewal{Names: []string{"A"}, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sansOf(leafOf(t, a)); !cmp.Equal(got.Strings(), a.sans(DefaultTrustDomain).Strings()) {
+		t.Errorf("forced, it has the names %q", got.Strings())
+	}
+	if !slices.ContainsFunc(events, func(e Event) bool { return e.Kind == Warning && strings.Contains(e.Text, "dns:db.example") }) {
+		t.Errorf("nobody says what was left out: %v", events)
+	}
+
+	plant(t, a, tree.read(tree.ca()), sans)
+	for _, r := range []Renewal{{}, {Force: true}, {Names: []string{"A"}, Rekey: true}} {
+		if err := tree.Renew(t.Context(), r); err == nil || !strings.Contains(err.Error(), "its certificate is that of the plugin b") {
+			t.Errorf("%+v: %v", r, err)
+		}
 	}
 }

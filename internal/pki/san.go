@@ -205,8 +205,7 @@ func (s SANs) identities() []string {
 		}
 		if i := strings.LastIndex(u.Path, "/plugin/"); i >= 0 {
 			ids = append(ids, "plugin "+strings.ToLower(u.Path[i+len("/plugin/"):]))
-		}
-		if strings.HasSuffix(u.Path, "/gateway") {
+		} else if strings.HasSuffix(u.Path, "/gateway") {
 			ids = append(ids, "gateway")
 		}
 	}
@@ -225,6 +224,20 @@ func (s SANs) checkExtra(f folder) error {
 		if id != own {
 			return hint.Add(fmt.Errorf("%s: %w %s", f.label(), ErrIdentity, id),
 				"names that stand for a plugin or the gateway are put in by themselves; leave them out")
+		}
+	}
+	return nil
+}
+
+// checkOwn refuses a certificate of f that names another plugin or the gateway:
+// it got there from somewhere else, and reissued with f's key, or with a new
+// one, it would let f pass for the other.
+func (s SANs) checkOwn(f folder) error {
+	own := f.identity()
+	for _, id := range s.identities() {
+		if id != own {
+			return hint.Add(fmt.Errorf("its certificate is that of the %s", id),
+				"find out how it came into "+f.dir+"; delete that folder and make the certificate again")
 		}
 	}
 	return nil
