@@ -58,9 +58,9 @@ func readHookCall(arguments json.RawMessage) (c hookCall, err error) {
 }
 
 // invokeHook runs a hook call and adds the answer's object to dst: a verdict,
-// or the error of plugin protocol §6. The error is ctx's: nobody waits for an
-// answer any more.
-func (s *Server) invokeHook(ctx context.Context, c hookCall, dst []byte) ([]byte, error) {
+// or the error of plugin protocol §6. The error is ctx's, or errTaken: nobody
+// waits for an answer any more.
+func (s *Server) invokeHook(ctx context.Context, c hookCall, t *turn, dst []byte) ([]byte, error) {
 	dst = append(dst, `{"plugin_name":`...)
 	dst = wire.AppendString(dst, c.plugin)
 	start := len(dst)
@@ -86,9 +86,17 @@ func (s *Server) invokeHook(ctx context.Context, c hookCall, dst []byte) ([]byte
 	if err != nil {
 		return fail(&plugin.Error{Message: err.Error(), Plugin: p.Name})
 	}
-	result, err := p.invoke(ctx, s.log, hook, c.payload, &pc.Context)
+	var result *plugin.Result
+	if t != nil {
+		result, err = t.invoke(ctx, p, s.log, hook, c.payload, &pc.Context)
+	} else {
+		result, err = p.invoke(ctx, s.log, hook, c.payload, &pc.Context)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
+	}
+	if errors.Is(err, errTaken) {
+		return nil, err
 	}
 	if err == nil {
 		dst, err = appendVerdict(dst, result, pc)

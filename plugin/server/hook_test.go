@@ -135,10 +135,6 @@ func TestFailuresOfAPlugin(t *testing.T) {
 		"panic": {func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
 			panic(errSecret)
 		}, failed, "TestFailuresOfAPlugin"}, // the stack
-		"goexit": {func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
-			runtime.Goexit()
-			return nil, nil
-		}, failed, "plugin panicked"},
 		"nothing": {func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
 			return nil, nil
 		}, failed, "neither a result nor an error"},
@@ -300,7 +296,11 @@ func TestAPluginThatDoesNotReturn(t *testing.T) {
 	}
 	base := startServer(t, s)
 	message := hookMessage(`{}`, testContext)
-	text, _ := toolText(t, post(t, base, message))
+	a := post(t, base, message)
+	text, _ := toolText(t, a)
+	if !a.closes {
+		t.Error("the connection stays open, and its next request would wait for the plugin")
+	}
 	if !strings.Contains(text, `"message":"no answer within 10ms","plugin_name":"P","code":"timeout"`) || !strings.Contains(log.String(), "did not answer in time") {
 		t.Errorf("answer %s, log:\n%s", text, log)
 	}
@@ -316,6 +316,34 @@ func TestAPluginThatDoesNotReturn(t *testing.T) {
 	}
 	if n := s.plugins[0].late.Load(); n != 0 {
 		t.Errorf("%d calls still count as late", n)
+	}
+}
+
+// A plugin that ends its goroutine, as t.FailNow does, takes the request's with
+// it: the client is told, and the server goes on. In a batch it is an error of
+// the plugin like others.
+func TestAPluginThatEndsItsGoroutine(t *testing.T) {
+	log := &logLines{}
+	s, err := New([]Entry{entry(func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+		runtime.Goexit()
+		return nil, nil
+	})}, &Options{Logger: log.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := startServer(t, s)
+	message := hookMessage(`{}`, testContext)
+	if a := post(t, base, message); a.status != 200 || a.body != `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"Internal error"}}` {
+		t.Errorf("answer %d %s", a.status, a.body)
+	}
+	if !strings.Contains(log.String(), "plugin panicked") {
+		t.Errorf("log:\n%s", log)
+	}
+	if a := post(t, base, "["+message+"]"); !strings.Contains(a.body, "the plugin failed") {
+		t.Errorf("answer %d %s", a.status, a.body)
+	}
+	if n := s.stuck("P"); n != 0 {
+		t.Errorf("%d calls still count as running", n)
 	}
 }
 

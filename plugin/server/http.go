@@ -60,14 +60,35 @@ func (f *face) serveMCP(w http.ResponseWriter, r *http.Request) {
 	}
 	b := f.takeBuffers()
 	b.body = b.body[:0]
-	var status int
 	if wire.IsBatch(body) {
-		status, err = f.answerBatch(r, body, b)
-	} else {
-		status, err = f.answerOne(r, body, b)
+		status, err := f.answerBatch(r, body, b)
+		if err != nil {
+			return // the client has gone: nobody reads an answer
+		}
+		front.Write(w, status, b.body, plain)
+		f.giveBuffers(b)
+		return
 	}
-	if err != nil {
-		return // the client has gone, or its time is over: nobody reads an answer
+	f.takeTurn(w, r, body, b, plain)
+}
+
+// takeTurn answers one message with the plugin in this goroutine.
+func (f *face) takeTurn(w http.ResponseWriter, r *http.Request, body []byte, b *buffers, plain bool) {
+	t := &turn{s: f.Server, w: w, plain: plain, answered: make(chan struct{})}
+	t.state.Store(turnHandler)
+	b.turn = t
+	returned := false
+	defer func() {
+		// A plugin that ends its goroutine ends this one: say so while it lasts.
+		if !returned && t.mine() {
+			front.Write(w, http.StatusOK, wire.AppendError(nil, t.id, wire.Errorf(wire.CodeInternal, "Internal error")), true)
+			_ = http.NewResponseController(w).Flush() // the client has gone: there is nobody to tell
+		}
+	}()
+	status, err := f.answerOne(r, body, b)
+	returned = true
+	if !t.mine() || err != nil {
+		return // answered already, or the client has gone
 	}
 	front.Write(w, status, b.body, plain)
 	f.giveBuffers(b)

@@ -48,13 +48,13 @@ type call struct {
 	err    error
 }
 
-// invoke runs one hook and waits for it until ctx or the plugin's time ends.
+// invoke runs one hook in a goroutine of its own and waits for it until ctx or
+// the plugin's time ends.
 // payload and c must not be reused after an error: a call that is left
 // behind may still read them.
 func (p *served) invoke(ctx context.Context, log *slog.Logger, hook plugin.Hook, payload json.RawMessage, c *plugin.Context) (*plugin.Result, error) {
-	if late, running := p.late.Load(), p.running.Load(); late >= maxLate || running >= maxRunning {
-		log.Error("plugin refused: earlier calls have not returned", "plugin", p.Name, "hook", hook, "late", late, "running", running)
-		return nil, &plugin.Error{Message: fmt.Sprintf("%d earlier calls have not returned", running), Code: "timeout"}
+	if err := p.crowded(log, hook); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
@@ -81,34 +81,59 @@ func (p *served) invoke(ctx context.Context, log *slog.Logger, hook plugin.Hook,
 	return k.result, p.inTime(ctx, log, hook, k.err)
 }
 
+// crowded refuses a call of a plugin whose earlier calls do not return.
+func (p *served) crowded(log *slog.Logger, hook plugin.Hook) error {
+	late, running := p.late.Load(), p.running.Load()
+	if late < maxLate && running < maxRunning {
+		return nil
+	}
+	log.Error("plugin refused: earlier calls have not returned", "plugin", p.Name, "hook", hook, "late", late, "running", running)
+	return &plugin.Error{Message: fmt.Sprintf("%d earlier calls have not returned", running), Code: "timeout"}
+}
+
 // inTime is err, unless the call failed because its time was over.
 func (p *served) inTime(ctx context.Context, log *slog.Logger, hook plugin.Hook, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err
 	}
+	return p.tooLate(log, hook)
+}
+
+// tooLate is the error of a call whose time is over.
+func (p *served) tooLate(log *slog.Logger, hook plugin.Hook) *plugin.Error {
 	log.Error("plugin did not answer in time", "plugin", p.Name, "hook", hook, "timeout", p.Timeout)
 	return &plugin.Error{Message: fmt.Sprintf("no answer within %s", p.Timeout.Round(time.Millisecond)), Code: "timeout"}
 }
 
-// run is the goroutine of one call. A panic ends the call, not the process.
+// run is the goroutine of one call.
 func (p *served) run(ctx context.Context, log *slog.Logger, hook plugin.Hook, payload json.RawMessage, c *plugin.Context, k *call) {
-	returned := false
+	k.err = errPanic // unless it returns
 	defer func() {
-		if fault := recover(); fault != nil || !returned {
-			log.Error("plugin panicked", "plugin", p.Name, "hook", hook, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
-			k.result, k.err = nil, errPanic
-		}
 		if !k.state.CompareAndSwap(callRunning, callReturned) && k.state.Load() == callLate {
 			p.late.Add(-1)
 		}
 		p.running.Add(-1)
 		close(k.done)
 	}()
-	k.result, k.err = p.Plugin.Invoke(ctx, hook, payload, c)
-	if k.result == nil && k.err == nil {
-		k.err = errNothing
+	k.result, k.err = p.call(ctx, log, hook, payload, c)
+}
+
+// call invokes the plugin. A panic ends the call, not the process; so does a
+// plugin that ends its goroutine, which call then cannot report.
+func (p *served) call(ctx context.Context, log *slog.Logger, hook plugin.Hook, payload json.RawMessage, c *plugin.Context) (result *plugin.Result, err error) {
+	returned := false
+	defer func() {
+		if fault := recover(); fault != nil || !returned {
+			log.Error("plugin panicked", "plugin", p.Name, "hook", hook, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			result, err = nil, errPanic
+		}
+	}()
+	result, err = p.Plugin.Invoke(ctx, hook, payload, c)
+	if result == nil && err == nil {
+		err = errNothing
 	}
 	returned = true
+	return result, err
 }
 
 var (

@@ -103,7 +103,10 @@ func (s *Server) stuck(name string) int64 {
 }
 
 // buffers are what one answer is built in.
-type buffers struct{ text, body []byte }
+type buffers struct {
+	text, body []byte
+	turn       *turn // nil unless a plugin may run in the request's own goroutine
+}
 
 // maxPooled is the largest buffer that is kept for the next answer.
 const maxPooled = 64 << 10
@@ -111,6 +114,7 @@ const maxPooled = 64 << 10
 func (s *Server) takeBuffers() *buffers { return s.buffers.Get().(*buffers) }
 
 func (s *Server) giveBuffers(b *buffers) {
+	b.turn = nil
 	if cap(b.text) <= maxPooled && cap(b.body) <= maxPooled {
 		s.buffers.Put(b)
 	}
@@ -202,7 +206,10 @@ func (s *Server) callTool(ctx context.Context, m *wire.Message, c *wire.Call, er
 		if err != nil {
 			return refuse(err.Error())
 		}
-		if b.text, err = s.invokeHook(ctx, call, b.text[:0]); err != nil {
+		if b.turn != nil {
+			b.turn.id, b.turn.era = m.ID, era
+		}
+		if b.text, err = s.invokeHook(ctx, call, b.turn, b.text[:0]); err != nil {
 			return err
 		}
 		b.body = s.appendToolText(b.body, m.ID, era, b.text, false)
