@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"bufio"
-	"cmp"
 	"log/slog"
 	"maps"
 	"os"
@@ -23,10 +22,6 @@ const (
 	// stderrRate how many lines a second.
 	maxStderr  = 2000
 	stderrRate = 50
-
-	// minSecret is how long a value has to be for its occurrences in what the
-	// child says to be masked: shorter ones are words such as "warn".
-	minSecret = 8
 )
 
 // environment is what a child gets: the few variables that every program may
@@ -68,19 +63,6 @@ func lookPath(cfg *Config) (string, error) {
 	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
 
-// redactor masks the values of an environment in a text.
-func redactor(env map[string]string) func(string) string {
-	values := slices.Collect(maps.Values(env))
-	values = slices.DeleteFunc(values, func(v string) bool { return len(v) < minSecret })
-	// The longest first: one value may be a part of another.
-	slices.SortFunc(values, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
-	pairs := make([]string, 0, 2*len(values))
-	for _, v := range values {
-		pairs = append(pairs, v, "***")
-	}
-	return strings.NewReplacer(pairs...).Replace
-}
-
 // listen logs the standard error of the process.
 func (p *process) listen() {
 	r := bufio.NewReaderSize(p.stderr, maxStderr)
@@ -91,10 +73,11 @@ func (p *process) listen() {
 		if err != nil {
 			return
 		}
-		text := p.s.redact(plain(line))
-		if more {
-			text += "…"
+		text := plain(line)
+		if more { // not within a word, of which the masked text could be half
+			text = text[:max(0, strings.LastIndexByte(text, ' '))] + "…"
 		}
+		text = p.s.redact(text)
 		for more && err == nil { // the rest of a long line
 			_, more, err = r.ReadLine()
 		}

@@ -137,6 +137,8 @@ func (s *childServer) tool(m *wire.Message) {
 		s.say(`{"jsonrpc":"2.0","id":%s,"result":{"a":1,"a":2}}`, m.ID)
 	case "huge":
 		s.say(`{"result":{"text":"%s"},"jsonrpc":"2.0","id":%s}`, strings.Repeat("x", 100_000), m.ID)
+	case "huge, nobody's":
+		s.say(`{"jsonrpc":"2.0","result":"%s"}`, strings.Repeat("x", 100_000))
 	case "environment":
 		env, _ := json.Marshal(os.Environ())
 		s.result(m, string(env))

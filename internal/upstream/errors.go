@@ -59,6 +59,12 @@ func faultf(kind Kind, format string, args ...any) error {
 	return &fault{kind, fmt.Errorf(format, args...)}
 }
 
+// misuse is a request that cannot be sent. It says nothing about the upstream.
+type misuse struct{ err error }
+
+func (m *misuse) Error() string { return m.err.Error() }
+func (m *misuse) Unwrap() error { return m.err }
+
 // silence is the cause of a request's end that its own time limit brought.
 type silence struct{ limit time.Duration }
 
@@ -84,13 +90,18 @@ func (e *statusError) Error() string {
 }
 
 // fail makes the error of a failed request and notes what it says about the
-// upstream. A caller that gave up gets its own context's error back.
+// upstream. A caller that gave up gets its own context's error back, and one that
+// asked for the impossible is told so.
 func (u *Upstream) fail(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%s at upstream %q: %w", doing, u.cfg.Name, context.Cause(ctx))
+	}
+	var ours *misuse
+	if errors.As(err, &ours) {
+		return fmt.Errorf("%s at upstream %q: %w", doing, u.cfg.Name, ours.err)
 	}
 	e := u.explain(ctx, doing, err)
 	switch e.Kind {
@@ -208,8 +219,8 @@ func isCut(err error) bool {
 }
 
 // snippet is the beginning of a text for an error message, on one line.
-func snippet(text []byte) string {
-	return clip(strings.Join(strings.Fields(strings.ToValidUTF8(string(text[:min(len(text), 2*maxSnippet)]), "")), " "))
+func snippet(text string) string {
+	return clip(strings.Join(strings.Fields(strings.ToValidUTF8(text[:min(len(text), 2*maxSnippet)], "")), " "))
 }
 
 const maxSnippet = 200

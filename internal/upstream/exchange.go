@@ -22,6 +22,9 @@ const (
 	// answer has come: a stream that ends leaves its connection to the next call.
 	streamEnd = 100 * time.Millisecond
 
+	// maxReplies is how many answers to a server's own requests may be under way.
+	maxReplies = 16
+
 	// sideLimit bounds messages that nobody waits for.
 	sideLimit = 5 * time.Second
 )
@@ -216,7 +219,7 @@ func (h *httpLink) readRefusal(resp *http.Response, id []byte) error {
 	}
 	m, err := wire.Parse(body, maxRefusal)
 	if err != nil || m.Error == nil {
-		e.text = snippet(body)
+		e.text = snippet(h.redact(string(body)))
 		return e
 	}
 	e.rpc = m.Error

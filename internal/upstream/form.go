@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
@@ -140,4 +141,19 @@ func (f *form) header(configured, call http.Header) http.Header {
 	h["Accept"] = []string{wire.AcceptBoth}
 	h["Content-Type"] = []string{wire.MediaJSON}
 	return h
+}
+
+// isHeader reports whether a header can hold this.
+func isHeader(name, value string) bool {
+	for _, c := range []byte(name) {
+		if c <= ' ' || c > '~' || strings.IndexByte(`()<>@,;:\"/[]?={}`, c) >= 0 {
+			return false
+		}
+	}
+	for _, c := range []byte(value) {
+		if (c < ' ' && c != '\t') || c == 0x7f {
+			return false
+		}
+	}
+	return name != ""
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -23,10 +24,12 @@ type httpLink struct {
 	url        *url.URL
 	place      string // the url for messages
 	configured http.Header
+	redact     func(string) string
 	host       string // the Host header
 	transport  *transport
 	peer       atomic.Pointer[peer] // what was found last; nil before
 	settles    flight[*peer]
+	replies    chan struct{} // holds a value for each answer to the server under way
 }
 
 // peer is how the server is spoken to. It is never changed.
@@ -41,12 +44,18 @@ func newHTTP(u *Upstream) (*httpLink, error) {
 	if err != nil {
 		return nil, errors.New("url: not a valid URL") // the text could hold a secret
 	}
-	h := &httpLink{u: u, url: at, host: at.Host, configured: http.Header{}}
+	h := &httpLink{
+		u: u, url: at, host: at.Host, configured: http.Header{},
+		redact: redactor(maps.Values(u.cfg.Headers)), replies: make(chan struct{}, maxReplies),
+	}
 	h.place = (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: at.Path}).String()
 	if err := h.check(); err != nil {
 		return nil, fmt.Errorf("url %s: %w", h.place, err)
 	}
 	for name, value := range u.cfg.Headers {
+		if !isHeader(name, value) {
+			return nil, fmt.Errorf("header %q holds characters that a header cannot hold", name)
+		}
 		if name = http.CanonicalHeaderKey(name); name == "Host" {
 			h.host = value
 			continue
@@ -138,12 +147,19 @@ func (h *httpLink) do(ctx context.Context, c *Call) (*Answer, error) {
 
 // call sends a request to p.
 func (h *httpLink) call(ctx context.Context, p *peer, c *Call) (*Answer, error) {
+	for name, values := range c.Headers {
+		for _, value := range values {
+			if !isHeader(name, value) {
+				return nil, &misuse{fmt.Errorf("header %q holds characters that a header cannot hold", name)}
+			}
+		}
+	}
 	id := appendID(h.u.nextID())
 	var params, token []byte
 	header := h.header(p, c.Headers)
 	if p.info.Era == wire.Modern {
 		params = h.u.form.modern(c.Params, nil)
-		wire.SetModern(header, p.info.Revision, c.Method, c.Name)
+		wire.SetModern(header, p.info.Revision, c.Method, c.name())
 	} else {
 		// Callers share a session, and their tokens may be equal.
 		if token = tokenOf(c.Params); token != nil {
@@ -183,10 +199,17 @@ func (h *httpLink) receive(p *peer, m *wire.Message, raw json.RawMessage, c *Cal
 	}
 }
 
-// reply answers a request of a legacy server.
+// reply answers a request of a legacy server, unless too many answers are under
+// way already.
 func (h *httpLink) reply(p *peer, m *wire.Message) {
+	select {
+	case h.replies <- struct{}{}:
+	default:
+		return
+	}
 	body := answerTo(m)
 	h.u.crew.start(sideLimit, func(ctx context.Context) {
+		defer func() { <-h.replies }()
 		if err := h.tell(ctx, p, body); err != nil {
 			h.u.log.Debug("answer to the upstream's request was not taken", "method", clip(m.Method), "error", err.Error())
 		}

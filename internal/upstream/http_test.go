@@ -133,6 +133,8 @@ func TestBadAnswers(t *testing.T) {
 		"HTML":                {"text/html", "<html><b>Sign in</b>", 200, BadAnswer, `content type "text/html"`},
 		"an HTML error page":  {"text/html", "<h1>Oops</h1>\n<p>x", 500, BadAnswer, `HTTP 500 Internal Server Error: "<h1>Oops</h1> <p>x"`},
 		"a proxy's 502":       {"text/html", "<h1>Bad Gateway", 502, Unreachable, "HTTP 502"},
+		"a leak":              {"text/plain", "you sent Bearer tok-s3cr3t-en", 400, BadAnswer, `"you sent ***"`},
+		"part of a leak":      {"text/plain", "token tok-s3cr3t-en is no good", 500, BadAnswer, `"token *** is no good"`},
 		"401":                 {"text/plain", "who are you", 401, BadAnswer, "HTTP 401"},
 		"duplicate keys":      {wire.MediaJSON, `{"jsonrpc":"2.0","id":ID,"result":{"a":1,"a":2}}`, 200, BadAnswer, "duplicate"},
 		"duplicate id":        {wire.MediaJSON, `{"jsonrpc":"2.0","id":ID,"id":5,"result":{}}`, 200, BadAnswer, "duplicate"},
@@ -155,15 +157,52 @@ func TestBadAnswers(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = w.Write([]byte(strings.ReplaceAll(c.body, id, string(r.m.ID))))
 			}))
-			u := start(t, Config{URL: url}, Options{MaxMessageBytes: 4096})
+			log := &logText{}
+			u := start(t, Config{URL: url, Headers: map[string]string{"Authorization": "Bearer tok-s3cr3t-en"}}, Options{MaxMessageBytes: 4096, Logger: log.logger()})
 			_, err := u.Do(within(t), tool("a", `{"name":"a"}`))
 			var e *Error
 			if !errors.As(err, &e) || e.Kind != c.kind || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("error %v, want %q with %q", err, c.kind, c.text)
 			}
+			if strings.Contains(err.Error()+log.String(), "s3cr3t") {
+				t.Errorf("secret in error %v or log:\n%s", err, log)
+			}
 			if n := len(s.asked(wire.MethodToolsCall)); n != 1 {
 				t.Errorf("called %d times", n)
 			}
 		})
+	}
+}
+
+// TestHeadersThatCannotBe are refused, and say nothing about the upstream.
+func TestHeadersThatCannotBe(t *testing.T) {
+	s, url := serve(t, modern(func(w http.ResponseWriter, r *got) { send(w, r, `{}`) }))
+	if _, err := New(Config{Name: "up", URL: url, Headers: map[string]string{"X-A": "a\r\nX-B: s3cr3t"}}, nil); err == nil || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("error %v", err)
+	}
+	u := start(t, Config{URL: url}, Options{})
+	call(t, u, "a", `{"name":"a"}`)
+	for name, value := range map[string]string{"X-A": "a\r\nX-B: b", "X A": "a", "X:": "a", "": "a", "X-\u00e9": "a", "X-B": "\x00"} {
+		c := tool("a", `{"name":"a"}`)
+		c.Headers = http.Header{name: {value}}
+		_, err := u.Do(within(t), c)
+		if e, ok := errors.AsType[*Error](err); err == nil || ok {
+			t.Errorf("header %q: error %v", name, e)
+		}
+	}
+	if n := len(s.asked(wire.MethodToolsCall)); n != 1 || !u.State().Up {
+		t.Errorf("%d calls arrived, state %+v", n, u.State())
+	}
+}
+
+func TestTheNameIsReadFromParams(t *testing.T) {
+	s, url := serve(t, modern(func(w http.ResponseWriter, r *got) { send(w, r, `{}`) }))
+	u := start(t, Config{URL: url}, Options{})
+	for method, params := range map[string]string{wire.MethodToolsCall: `{"name":"n"}`, wire.MethodResourcesRead: `{"name":"x","uri":"n"}`, wire.MethodPromptsGet: `{"name":"\u006e"}`} {
+		if _, err := u.Do(within(t), Call{Method: method, Params: json.RawMessage(params)}); err != nil {
+			t.Error(err)
+		} else if got := s.asked(method)[0].http.Header.Get(wire.HeaderName); got != "n" {
+			t.Errorf("%s: name %q", method, got)
+		}
 	}
 }

@@ -266,7 +266,7 @@ func (w *waiter) unanswered() bool {
 }
 
 // errSlow is a process that does not read what it is sent.
-var errSlow = errors.New("the process does not read its input")
+var errSlow = errors.New("the process does not read its input, the request was not sent")
 
 // send hands a message to the process, or to its queue.
 func (p *process) send(ctx context.Context, late <-chan time.Time, message []byte) error {
@@ -368,7 +368,7 @@ func (p *process) message(m *wire.Message, raw json.RawMessage, err error) {
 // nonsense is a line that is no message. Something prints to standard output
 // what belongs on standard error; or it is the answer to a call, and broken.
 func (p *process) nonsense(line []byte, err error) {
-	text := p.s.redact(snippet(line))
+	text := snippet(p.s.redact(string(line)))
 	p.mu.Lock()
 	first := p.garbage == ""
 	if first {
@@ -395,11 +395,21 @@ func idOf(line []byte) json.RawMessage {
 	return wire.Member(line, "id")
 }
 
-// tooLarge is an answer that was not kept: which one, nobody can tell.
-func (p *process) tooLarge(err error) {
+// tooLarge is an answer that was not kept. When it does not say whose it is, all
+// who wait have to take it for theirs.
+func (p *process) tooLarge(large *wire.TooLargeError) {
+	fail := func(w *waiter, text string) {
+		w.tell(func() { w.err = fmt.Errorf("%s: %w", text, large) })
+	}
+	if large.ID != nil {
+		if w := p.waiter(large.ID); w != nil {
+			fail(w, "the answer was not kept")
+		}
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.waiting {
-		w.tell(func() { w.err = fmt.Errorf("the process sent an answer, to this request or another: %w", err) })
+		fail(w, "the process sent an answer, to this request or another, that was not kept")
 	}
 }

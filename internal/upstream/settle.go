@@ -158,6 +158,9 @@ func (h *httpLink) afterRefusal(ctx context.Context, p *peer, err error) *peer {
 		return nil
 	}
 	next, settleErr := h.settle(ctx, p, lost)
+	if next == p && lost { // what was under way began before p's session was lost
+		next, settleErr = h.settle(ctx, p, lost)
+	}
 	switch {
 	case settleErr != nil, next == p, !lost && next.info.Era == p.info.Era:
 		return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ type stdioLink struct {
 }
 
 func newStdio(u *Upstream) *stdioLink {
-	return &stdioLink{u: u, redact: redactor(u.cfg.Env), changed: make(chan struct{})}
+	return &stdioLink{u: u, redact: redactor(maps.Values(u.cfg.Env)), changed: make(chan struct{})}
 }
 
 // where is the program alone: arguments may hold secrets.
@@ -204,7 +205,7 @@ func (s *stdioLink) do(ctx context.Context, c *Call) (*Answer, error) {
 
 func (s *stdioLink) orSilence(err error) error {
 	if errors.Is(err, errSlow) {
-		return &silence{s.u.o.Timeout}
+		return &fault{Timeout, fmt.Errorf("%w within %s", err, s.u.o.Timeout)}
 	}
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -121,7 +123,22 @@ func TestStdioProgressGoesToItsCall(t *testing.T) {
 func TestStdioBadAnswersCostOneCall(t *testing.T) {
 	u := start(t, spawn(t, "modern"), Options{MaxMessageBytes: 50_000})
 	fails(t, u, "broken", BadAnswer, "duplicate")
-	fails(t, u, "huge", BadAnswer, "larger than the limit of 50000 bytes")
+	other := make(chan error, 1)
+	ctx, cancel := context.WithCancel(within(t))
+	begun := make(chan bool, 1)
+	go func() {
+		c := tool("hang", `{"name":"hang","_meta":{"progressToken":1}}`)
+		c.Notify = func(json.RawMessage) { begun <- true }
+		_, err := u.Do(ctx, c)
+		other <- err
+	}()
+	<-begun
+	fails(t, u, "huge", BadAnswer, "the answer was not kept", "larger than the limit of 50000 bytes")
+	cancel()
+	if err := <-other; !errors.Is(err, context.Canceled) {
+		t.Errorf("another call: error %v", err)
+	}
+	fails(t, u, "huge, nobody's", BadAnswer, "to this request or another", "larger than the limit of 50000 bytes")
 	if got := call(t, u, "hard", `{"name":"hard"}`); got != hard {
 		t.Errorf("result %s", got)
 	}
@@ -162,6 +179,32 @@ func TestStdioSilenceIsATimeout(t *testing.T) {
 	u := start(t, spawn(t, "modern"), Options{Timeout: 200 * time.Millisecond})
 	fails(t, u, "hang", Timeout, "no answer within 200ms")
 	fails(t, start(t, spawn(t, "mute"), Options{StartTimeout: 300 * time.Millisecond, ProbeTimeout: 50 * time.Millisecond}), "x", Timeout, "no answer within 300ms")
+}
+
+// TestStdioPausesGrow between the starts of a process that ends each time.
+func TestStdioPausesGrow(t *testing.T) {
+	pauses := make(chan time.Duration, 100)
+	handler := slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == "in" {
+			pause, _ := time.ParseDuration(a.Value.String())
+			pauses <- pause
+		}
+		return a
+	}})
+	begun := time.Now()
+	start(t, spawn(t, "dies"), Options{Logger: slog.New(handler)})
+	// Half as much again or half as little is drawn by chance.
+	var all time.Duration
+	for i, base := range []time.Duration{minPause, 2 * minPause, 4 * minPause} {
+		pause := <-pauses
+		if pause < base/2 || pause > base*3/2 {
+			t.Errorf("pause %d is %s, want about %s", i, pause, base)
+		}
+		if took := time.Since(begun); took < all {
+			t.Errorf("pause %d began after %s, want at least %s", i, took, all)
+		}
+		all += pause
+	}
 }
 
 // TestStdioRestart: a call in flight fails and is not sent again; the next one

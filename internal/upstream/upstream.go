@@ -101,7 +101,7 @@ type Call struct {
 	Params json.RawMessage
 
 	// Name is params.name, or params.uri of resources/read: modern HTTP repeats
-	// it in a header.
+	// it in a header. When empty it is read from Params.
 	Name string
 
 	// Headers are added to an HTTP request, and win over those of the
@@ -113,6 +113,14 @@ type Call struct {
 	// came before the answer. It is called from the goroutine of Do. Nil drops
 	// them.
 	Notify func(message json.RawMessage)
+}
+
+func (c *Call) name() string {
+	if c.Name != "" || !wire.NeedsName(c.Method) {
+		return c.Name
+	}
+	read, _ := (&wire.Message{Method: c.Method, Params: c.Params}).Call() // the upstream will say what is wrong with it
+	return read.Name
 }
 
 // Answer is what the upstream said: a Result or an Error.
@@ -254,8 +262,8 @@ func (u *Upstream) Info(ctx context.Context) (*Info, error) {
 }
 
 // Do sends one request, once, and returns its answer. When ctx ends the upstream
-// is told to stop working on it. The error is an [*Error], or ctx's own when the
-// caller gave up.
+// is told to stop working on it. The error is an [*Error] unless the caller gave
+// up (then it is ctx's cause) or asked for a header that cannot be.
 func (u *Upstream) Do(ctx context.Context, c Call) (*Answer, error) {
 	var answer *Answer
 	err := errStopped

@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 )
@@ -22,15 +23,15 @@ func NewLines(r io.Reader, limit int64) *Lines {
 
 // Next returns the next line that is not blank, without its end. It is valid
 // until the following call. A line over the limit is read to its end and
-// reported as a [*TooLargeError]; reading can go on after it. The end of input
+// reported as a [*TooLargeError] with its id; reading can go on after it. The end of input
 // is [io.EOF]; what stands before it without a line end still counts as a line.
 func (l *Lines) Next() ([]byte, error) {
 	for {
 		l.line = l.line[:0]
-		size, err := l.readLine()
+		size, id, err := l.readLine()
 		switch {
 		case size > l.limit:
-			return nil, &TooLargeError{size, l.limit}
+			return nil, &TooLargeError{Size: size, Limit: l.limit, ID: id}
 		case err != nil && (!errors.Is(err, io.EOF) || len(bytes.TrimSpace(l.line)) == 0):
 			return nil, err
 		}
@@ -40,16 +41,27 @@ func (l *Lines) Next() ([]byte, error) {
 	}
 }
 
-// readLine fills l.line up to the limit and returns the line's whole size.
-func (l *Lines) readLine() (size int64, err error) {
+// readLine fills l.line up to the limit and returns the line's whole size, and
+// its id when it is over the limit.
+func (l *Lines) readLine() (size int64, id json.RawMessage, err error) {
+	var finder *idFinder
 	for {
 		part, err := l.r.ReadSlice('\n')
 		size += int64(len(bytes.TrimRight(part, "\r\n")))
 		if size <= l.limit {
 			l.line = append(l.line, part...)
+		} else {
+			if finder == nil {
+				finder = &idFinder{}
+				finder.read(l.line)
+			}
+			finder.read(part)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
-			return size, err
+			if finder != nil {
+				id = finder.result()
+			}
+			return size, id, err
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (m *Message) IsResponse() bool { return m.Method == "" }
 // The message refers to data.
 func Parse(data []byte, limit int64) (*Message, error) {
 	if int64(len(data)) > limit {
-		return nil, &TooLargeError{int64(len(data)), limit}
+		return nil, &TooLargeError{Size: int64(len(data)), Limit: limit}
 	}
 	if err := Check(data); err != nil {
 		return nil, Errorf(CodeParse, "Parse error: %s", err)
@@ -57,7 +57,7 @@ const MaxBatch = 100
 // JSON-RPC message stands in errs at its place, the others are nil there.
 func ParseBatch(data []byte, limit int64) (messages []*Message, errs []error, err error) {
 	if int64(len(data)) > limit {
-		return nil, nil, &TooLargeError{int64(len(data)), limit}
+		return nil, nil, &TooLargeError{Size: int64(len(data)), Limit: limit}
 	}
 	if err := Check(data); err != nil {
 		return nil, nil, Errorf(CodeParse, "Parse error: %s", err)

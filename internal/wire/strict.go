@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,9 @@ const MaxDepth = 512
 type TooLargeError struct {
 	Size  int64 // bytes seen; 0 when reading stopped at the limit
 	Limit int64 // bytes allowed
+
+	// ID is that of the message when [Lines] read it and found one; else nil.
+	ID json.RawMessage
 }
 
 // Error names both sizes.
