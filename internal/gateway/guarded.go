@@ -81,7 +81,10 @@ func (j *job) run(ctx context.Context) end {
 		return end{fault: wire.Errorf(wire.CodeInvalidParams, "Invalid params: arguments is not an object"), outcome: "invalid"}
 	}
 	e, err := j.guard.find(ctx, j.g.catalog, j.q.c.Name)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return end{err: context.Cause(ctx)}
+	case err != nil:
 		return j.unresolved(err)
 	}
 	if j.q.era == wire.Modern {
@@ -97,6 +100,8 @@ func (j *job) run(ctx context.Context) end {
 	}
 	answer, err := j.forward(ctx, payload)
 	switch {
+	case ctx.Err() != nil:
+		return end{err: context.Cause(ctx)}
 	case err != nil:
 		return j.upstreamFailed(j.entry.source.Name(), err)
 	case answer.Error != nil:
@@ -105,7 +110,10 @@ func (j *job) run(ctx context.Context) end {
 		return j.upstreamFailed(j.entry.source.Name(), errors.New("the result is not an object"))
 	}
 	result, refusal := j.guard.judge(ctx, j, answer.Result)
-	if refusal != nil {
+	switch {
+	case ctx.Err() != nil:
+		return end{err: context.Cause(ctx)}
+	case refusal != nil:
 		return j.refused(refusal, false)
 	}
 	return j.bridged(result)

@@ -126,10 +126,6 @@ func cause(err error) string {
 
 // upstreamFailed is the answer where an upstream gave none.
 func (j *job) upstreamFailed(name string, err error) end {
-	var failed *upstream.Error
-	if !errors.As(err, &failed) && errors.Is(err, context.Canceled) {
-		return end{err: err}
-	}
 	j.g.log.Warn("an upstream gave no answer", "upstream", name, "error", err.Error(),
 		"hint", strings.Join(hint.Of(err), "; "), "request_id", j.id())
 	why := cause(err)
