@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -70,10 +71,8 @@ func gatewayKey(top *yaml.Node) *yaml.Node {
 		return nil
 	}
 	for i := 0; i+1 < len(top.Content); i += 2 {
-		for _, key := range gatewayKeys {
-			if top.Content[i].Value == key {
-				return top.Content[i]
-			}
+		if slices.Contains(gatewayKeys, top.Content[i].Value) {
+			return top.Content[i]
 		}
 	}
 	return nil

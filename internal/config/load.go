@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
@@ -248,6 +249,9 @@ func (l *loader) judged(p *Plugin) bool {
 	_, known := FindKind(l.o.Kinds, p.Kind)
 	return known
 }
+
+// nearest is hint.Nearest, by a name that the hints here do not shadow.
+func nearest(word string, candidates []string) string { return hint.Nearest(word, candidates) }
 
 func hookStrings(hooks []plugin.Hook) []string {
 	out := make([]string, len(hooks))

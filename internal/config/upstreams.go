@@ -142,7 +142,7 @@ func (r *upstreamReader) upstream(name string) *Upstream {
 		return nil
 	}
 	r.transport(u)
-	r.placeholders(u)
+	r.placeholders()
 	if u.URL.V != "" {
 		r.remote(u)
 	} else {
@@ -185,7 +185,7 @@ var placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
 
 // placeholders warns of ${NAME}, which clients replace and this file does not:
 // it would be sent as it stands.
-func (r *upstreamReader) placeholders(u *Upstream) {
+func (r *upstreamReader) placeholders() {
 	look := func(f *value, name string) {
 		if f != nil && f.ok && !f.hidden && placeholder.MatchString(f.text) {
 			r.warn(f.pos, r.path+"."+name+" holds ${…}, which is no template here: it stays as it is", "write {{ env.NAME }}, or @FILE in headers and env")
@@ -231,7 +231,7 @@ func (r *upstreamReader) remote(u *Upstream) {
 	case !goodPort(parsed.Port()):
 		r.complain(at, ".url: the port is from 1 to 65535", "")
 	}
-	r.headers(u)
+	r.headers()
 }
 
 // ownHeaders are those that the gateway sets itself on each request, and those
@@ -239,7 +239,7 @@ func (r *upstreamReader) remote(u *Upstream) {
 var ownHeaders = []string{"accept", "accept-encoding", "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive",
 	"last-event-id", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
-func (r *upstreamReader) headers(u *Upstream) {
+func (r *upstreamReader) headers() {
 	m := r.entry.get("headers")
 	if m == nil {
 		return

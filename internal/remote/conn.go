@@ -49,6 +49,24 @@ func (c *conn) gone() bool {
 	return readable(c.raw)
 }
 
+// areGone is gone for many at once.
+func areGone(conns []*conn) []bool {
+	out := make([]bool, len(conns))
+	var look []syscall.RawConn
+	var at []int // of look, in conns
+	for i, c := range conns {
+		if c.raw == nil || !canLook {
+			out[i] = c.gone()
+			continue
+		}
+		look, at = append(look, c.raw), append(at, i)
+	}
+	for i, ready := range areReadable(look) {
+		out[at[i]] = ready
+	}
+	return out
+}
+
 var errHeaders = badAnswerf("no HTTP answer: its headers are longer than %d bytes", maxHeaders)
 
 // boundedReader reads r until nothing is left of its bound.

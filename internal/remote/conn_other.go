@@ -12,6 +12,8 @@ const canLook = false
 
 func readable(syscall.RawConn) bool { return false }
 
+func areReadable([]syscall.RawConn) []bool { return nil }
+
 // checkSocket refuses: who owns a socket cannot be told here.
 func checkSocket(string) error {
 	return errors.New("unix sockets are not supported on this system")

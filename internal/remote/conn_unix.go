@@ -26,6 +26,32 @@ func readable(raw syscall.RawConn) bool {
 	return err != nil || ready
 }
 
+// areReadable is readable for many sockets at once: one system call, during
+// which none of them can be closed and its number be given to another.
+func areReadable(raws []syscall.RawConn) []bool {
+	out := make([]bool, len(raws))
+	polls := make([]unix.PollFd, len(raws))
+	var look func(i int)
+	look = func(i int) {
+		if i == len(raws) {
+			_, err := unix.Poll(polls, 0)
+			for i := range polls {
+				out[i] = out[i] || err == nil && polls[i].Revents != 0
+			}
+			return
+		}
+		polls[i] = unix.PollFd{Fd: -1, Events: unix.POLLIN}
+		if err := raws[i].Control(func(fd uintptr) { polls[i].Fd = int32(fd); look(i + 1) }); err != nil {
+			out[i] = true // closed on our side
+			look(i + 1)
+		}
+	}
+	if len(raws) > 0 {
+		look(0)
+	}
+	return out
+}
+
 // checkSocket refuses a Unix socket that somebody else could have put there:
 // whoever owns it receives every payload.
 func checkSocket(path string) error {

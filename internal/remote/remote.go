@@ -45,6 +45,10 @@ type Config struct {
 	// what the server reported last.
 	Hooks []plugin.Hook
 
+	// HealthInterval is how long an answer about the plugin's hooks is good for
+	// when nothing else gives a reason to ask again; 0 means 60 s.
+	HealthInterval time.Duration
+
 	// MaxConns is the most connections at a time; further calls wait. 0 means
 	// 256.
 	MaxConns int
@@ -80,6 +84,7 @@ type Plugin struct {
 	era       atomic.Int32
 	probes    flight[era]
 	learned   atomic.Pointer[[]plugin.Hook]
+	knows     knowledge
 
 	closing sync.Once
 	closed  chan struct{}
@@ -102,6 +107,7 @@ func New(cfg Config, o *Options) (*Plugin, error) {
 	setDefault(&opts.DialTimeout, 10*time.Second)
 	setDefault(&cfg.Timeout, 30*time.Second)
 	setDefault(&cfg.MaxConns, 256)
+	setDefault(&cfg.HealthInterval, 60*time.Second)
 	if cfg.Name == "" {
 		return nil, errors.New("remote plugin: no name")
 	}
@@ -123,6 +129,7 @@ func New(cfg Config, o *Options) (*Plugin, error) {
 	}
 	p.transport = newTransport(&cfg, u, &opts)
 	p.legacy = newLegacy(p, opts.Version)
+	p.knows.now = time.Now
 	return p, nil
 }
 

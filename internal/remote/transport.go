@@ -43,6 +43,8 @@ type transport struct {
 	idle   []*conn // the one used last at the end
 	sweep  *time.Timer
 	closed bool
+	open   int   // connections, idle and in use
+	broken int64 // how often the server refused, reset or closed one, several at once counted once
 }
 
 var errClosed = errors.New("the client has been closed")
@@ -99,8 +101,8 @@ func (t *transport) do(ctx context.Context, deadline time.Time, head, body []byt
 	if err != nil {
 		return err
 	}
-	whole := false
-	defer func() { t.put(c, whole) }()
+	whole, ours := false, false
+	defer func() { t.put(c, whole, ours) }()
 	if err := c.SetDeadline(deadline); err != nil {
 		return err
 	}
@@ -108,8 +110,12 @@ func (t *transport) do(ctx context.Context, deadline time.Time, head, body []byt
 	if ctx.Done() != nil {
 		stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	}
-	defer func() { whole = stop() && whole }() // else the deadline of the past may still be set
-	resp, err := c.roundTrip(head, body)       //nolint:bodyclose // closing would read it to its end, however far that is
+	defer func() {
+		stopped := stop()
+		ours = !stopped || errors.Is(err, os.ErrDeadlineExceeded)
+		whole = whole && stopped // else the deadline of the past may still be set
+	}()
+	resp, err := c.roundTrip(head, body) //nolint:bodyclose // closing would read it to its end, however far that is
 	if err != nil {
 		return err
 	}
@@ -148,16 +154,68 @@ func (t *transport) get(ctx context.Context, deadline time.Time) (*conn, error) 
 		if !c.gone() {
 			return c, nil
 		}
+		t.lost(1)
 		_ = c.Close()
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	limited, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	inner, err := t.dial(ctx)
+	inner, err := t.dial(limited)
 	if err != nil {
 		<-t.slots
+		if ctx.Err() == nil { // else the caller gave up: that says nothing of the server
+			t.lost(0)
+		}
 		return nil, err
 	}
+	t.mu.Lock()
+	t.open++
+	t.mu.Unlock()
 	return newConn(inner), nil
+}
+
+// lost notes that the server refused a connection, or closed n of ours.
+func (t *transport) lost(n int) {
+	t.mu.Lock()
+	t.open -= n
+	t.broken++
+	t.mu.Unlock()
+}
+
+// look reports how often the server has refused or closed a connection so far,
+// idle ones included, and whether any is open: without one, nothing would show
+// that the server has been replaced by another.
+func (t *transport) look() (broken int64, open bool) {
+	t.mu.Lock()
+	dead := t.dead()
+	if len(dead) > 0 {
+		t.open -= len(dead)
+		t.broken++
+	}
+	broken, open = t.broken, t.open > 0
+	t.mu.Unlock()
+	for _, c := range dead {
+		_ = c.Close()
+	}
+	return broken, open
+}
+
+// dead takes the connections that the server has closed out of the idle ones.
+// Only idle ones can be looked at, so this is done under the lock.
+func (t *transport) dead() []*conn {
+	gone := areGone(t.idle)
+	if !slices.Contains(gone, true) {
+		return nil
+	}
+	var dead, alive []*conn
+	for i, c := range t.idle {
+		if gone[i] {
+			dead = append(dead, c)
+		} else {
+			alive = append(alive, c)
+		}
+	}
+	t.idle = alive
+	return dead
 }
 
 // take returns the idle connection that was used last, nil when there is none.
@@ -177,8 +235,9 @@ func (t *transport) take() (*conn, error) {
 	return c, nil
 }
 
-// put gives c back, for another request if it is whole.
-func (t *transport) put(c *conn, whole bool) {
+// put gives c back, for another request if it is whole. If it is not, ours says
+// that the fault is not the server's: the time was up, or the caller gave up.
+func (t *transport) put(c *conn, whole, ours bool) {
 	<-t.slots
 	t.mu.Lock()
 	if whole && !t.closed {
@@ -189,6 +248,10 @@ func (t *transport) put(c *conn, whole bool) {
 		}
 		t.mu.Unlock()
 		return
+	}
+	t.open--
+	if !whole && !ours {
+		t.broken++
 	}
 	t.mu.Unlock()
 	_ = c.Close()
@@ -203,6 +266,7 @@ func (t *transport) expire() {
 	}
 	old := slices.Clone(t.idle[:n])
 	t.idle = slices.Delete(t.idle, 0, n)
+	t.open -= n
 	t.sweep = nil
 	if len(t.idle) > 0 {
 		t.sweep = time.AfterFunc(keepIdle-time.Since(t.idle[0].since), t.expire)

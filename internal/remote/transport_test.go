@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -147,8 +148,9 @@ func TestMaxConns(t *testing.T) {
 		t.Errorf("%d calls at a time", n)
 	}
 
+	var once sync.Once // on a busy machine the first may have given up before the second asks
 	begun, release := make(chan struct{}), make(chan struct{})
-	blocked := serve(t, &fake{invoke: func(json.RawMessage) string { close(begun); <-release; return passes }})
+	blocked := serve(t, &fake{invoke: func(json.RawMessage) string { once.Do(func() { close(begun) }); <-release; return passes }})
 	p = client(t, blocked.URL, func(c *Config, _ *Options) { c.MaxConns, c.Timeout = 1, 200*time.Millisecond })
 	first := make(chan error, 1)
 	go func() { _, err := invoke(t, p, `{}`); first <- err }()
@@ -170,7 +172,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 			near, far := net.Pipe()
 			go func() { _, _ = io.Copy(io.Discard, far); closed.Add(1) }()
 			tr.slots <- struct{}{}
-			tr.put(newConn(near), true)
+			tr.put(newConn(near), true, false)
 		}
 		keep()
 		time.Sleep(keepIdle / 2) //nolint:forbidigo // time of the bubble

@@ -1,9 +1,10 @@
-package config
+package hint
 
 import "strings"
 
-// nearest returns the candidate that word was probably meant to be, or "".
-func nearest(word string, candidates []string) string {
+// Nearest returns the candidate that word was probably meant to be, "" when none
+// is near.
+func Nearest(word string, candidates []string) string {
 	best, bestAt := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
 		if at := distance(strings.ToLower(word), strings.ToLower(c)); at < bestAt {
