@@ -208,7 +208,12 @@ func serve(t *testing.T, cfg Config, entries []pipeline.Entry, fakes ...*fakeSer
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(g.Handler())
-	t.Cleanup(func() { server.Close(); g.Close() })
+	t.Cleanup(func() {
+		server.Close()
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return &served{g, server.URL + path, log}
 }
 

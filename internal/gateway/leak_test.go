@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -129,9 +130,7 @@ func TestCompletionsAreWithheldWhereAPluginJudges(t *testing.T) {
 
 func withCompletions() map[string]string {
 	lists := map[string]string{"completions/x": ""}
-	for k, v := range plainLists {
-		lists[k] = v
-	}
+	maps.Copy(lists, plainLists)
 	return lists
 }
 
