@@ -4,18 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/sallyport-mcp/sallyport/internal/mtls"
 	"github.com/sallyport-mcp/sallyport/internal/pipeline"
-	"github.com/sallyport-mcp/sallyport/internal/pkitest"
-	"github.com/sallyport-mcp/sallyport/internal/remote"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 	"github.com/sallyport-mcp/sallyport/plugin/server"
@@ -64,61 +59,6 @@ var behaviours = map[string]behaviour{
 	"down": nil, // the plugin's server is not there
 }
 
-// pluginServer serves a plugin named P over mutual TLS and returns the client of
-// it and, for a server that is down, of a port that nobody listens on.
-func pluginServer(t *testing.T, p plugin.Plugin) (up, down *remote.Plugin) {
-	t.Helper()
-	dir, ca := t.TempDir(), pkitest.NewCA(t)
-	bundle := ca.Write(t, dir)
-	cert, key := ca.Plugin(t, "P").Write(t, dir, "server")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	security, err := mtls.NewServer(mtls.ServerConfig{CertFile: cert, KeyFile: key, CABundle: bundle, ClientAuth: mtls.CertRequired}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New([]server.Entry{{Name: "P", Kind: "test", Plugin: p}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, security.Listen(l)) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	cert, key = ca.Gateway(t).Write(t, dir, "client")
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
-	return remoteOf(t, l.Addr().String(), cert, key, bundle), remoteOf(t, closed.Addr().String(), cert, key, bundle)
-}
-
-func remoteOf(t *testing.T, addr, cert, key, bundle string) *remote.Plugin {
-	t.Helper()
-	c, err := mtls.NewClient(mtls.ClientConfig{CertFile: cert, KeyFile: key, CABundle: bundle, Verify: true, Plugin: "P"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := remote.New(remote.Config{Name: "P", URL: "https://" + addr + "/mcp", TLS: c}, &remote.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
-
 // guardedCalls are one call of each guarded kind.
 var guardedCalls = []struct {
 	method, params string
@@ -133,7 +73,9 @@ var guardedCalls = []struct {
 // what the client is told, and what reaches the upstream (plugin protocol §§7, 8).
 func TestModes(t *testing.T) {
 	a := &actor{}
-	up, down := pluginServer(t, a)
+	r, addr := newRig(t), address(t)
+	r.serve(t, addr, r.ca.Plugin(t, "P"), server.Entry{Name: "P", Kind: "test", Plugin: a})
+	up := r.remote(t, addr)
 	modes := []pipeline.Mode{pipeline.Enforce, pipeline.EnforceIgnoreError, pipeline.Permissive, pipeline.Audit, pipeline.Disabled}
 	for _, call := range guardedCalls {
 		for _, hook := range []plugin.Hook{call.pre, call.post} {
@@ -148,7 +90,7 @@ func TestModes(t *testing.T) {
 							if where == "in process" {
 								continue
 							}
-							e.Plugin = down
+							e.Plugin = r.remote(t, address(t))
 						}
 						if does == "timeout" {
 							e.Timeout = 40 * time.Millisecond

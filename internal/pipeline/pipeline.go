@@ -225,12 +225,13 @@ func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMe
 // runsOn reports whether the entry's plugin has the hook. An error says that it
 // may have it, but is not known.
 func (e *Entry) runsOn(ctx context.Context, hook plugin.Hook) (bool, error) {
-	if len(e.Hooks) > 0 && !slices.Contains(e.Hooks, hook) {
-		return false, nil
-	}
+	listed := len(e.Hooks) == 0 || slices.Contains(e.Hooks, hook)
 	d, remote := e.Plugin.(Discoverer)
-	if !remote {
-		return slices.Contains(e.Plugin.Hooks(), hook), nil
+	switch {
+	case !remote:
+		return listed && slices.Contains(e.Plugin.Hooks(), hook), nil
+	case !listed && !e.namesCustomHooks():
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
@@ -238,7 +239,14 @@ func (e *Entry) runsOn(ctx context.Context, hook plugin.Hook) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return slices.Contains(hooks, hook), nil
+	return listed && slices.Contains(hooks, hook), nil
+}
+
+// namesCustomHooks reports whether the entry lists a hook that is none of the
+// usual ones. It may be the server's own, or one of those misspelt; only the
+// server can tell, and until it has, the plugin may be meant for any hook.
+func (e *Entry) namesCustomHooks() bool {
+	return slices.ContainsFunc(e.Hooks, func(h plugin.Hook) bool { return !slices.Contains(plugin.Hooks(), h) })
 }
 
 // settle records what a plugin said and decides whether the request goes on.
