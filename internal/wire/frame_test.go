@@ -107,6 +107,43 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// The line's end does not count, whatever it is and wherever the reader's buffer
+// ends; a CR that does not belong to it does.
+func TestLinesCountCarriageReturns(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		size int64 // 0 when it is within the limit
+	}{
+		"as long as allowed, LF":    {strings.Repeat("x", 5000) + "\n", 0},
+		"as long as allowed, CRLF":  {strings.Repeat("x", 5000) + "\r\n", 0},
+		"as long as allowed, no LF": {strings.Repeat("x", 5000), 0},
+		"one over, LF":              {strings.Repeat("x", 5001) + "\n", 5001},
+		"one over, CRLF":            {strings.Repeat("x", 5001) + "\r\n", 5001},
+		"one over, CRCRLF":          {strings.Repeat("x", 5000) + "\r\r\n", 5001},
+		"CRs that end nothing":      {strings.Repeat("\r", 1<<20), 1 << 20},
+		"CRs before LF":             {strings.Repeat("\r", 1<<20) + "\n", 1<<20 - 1},
+	} {
+		for _, r := range []io.Reader{strings.NewReader(c.text), iotest.OneByteReader(strings.NewReader(c.text))} {
+			lines := NewLines(r, 5000)
+			line, err := lines.Next()
+			var large *TooLargeError
+			switch {
+			case c.size == 0 && (err != nil || len(line) != 5000):
+				t.Errorf("%s: %d bytes, error %v", name, len(line), err)
+			case c.size > 0 && (!errors.As(err, &large) || large.Size != c.size):
+				t.Errorf("%s: error %v, want one about %d bytes", name, err, c.size)
+			}
+			if len(lines.line) > 5002 {
+				t.Errorf("%s: %d bytes are kept", name, len(lines.line))
+			}
+		}
+	}
+	_, err := NewLines(strings.NewReader(`{"id":7,"x":"`+strings.Repeat("x", 87)+"\"}\r\n"), 100).Next()
+	if large := (*TooLargeError)(nil); !errors.As(err, &large) || large.Size != 102 || string(large.ID) != "7" {
+		t.Errorf("error %#v, want the id of the message too", err)
+	}
+}
+
 func TestAppendLine(t *testing.T) {
 	if got := string(AppendLine([]byte("x"), []byte("{\"a\":\r\n1,\n\"b\":\"\\n\"}\n"))); got != "x{\"a\":1,\"b\":\"\\n\"}\n" {
 		t.Errorf("line %q", got)

@@ -41,14 +41,16 @@ func (l *Lines) Next() ([]byte, error) {
 	}
 }
 
-// readLine fills l.line up to the limit and returns the line's whole size, and
-// its id when it is over the limit.
+// readLine fills l.line, up to the limit and a line end, and returns the line's
+// whole size without its end, and its id when it is over the limit.
 func (l *Lines) readLine() (size int64, id json.RawMessage, err error) {
+	const longestEnd = int64(len("\r\n"))
 	var finder *idFinder
+	var last byte // of the part before
 	for {
 		part, err := l.r.ReadSlice('\n')
-		size += int64(len(bytes.TrimRight(part, "\r\n")))
-		if size <= l.limit {
+		size += int64(len(part))
+		if size <= l.limit+longestEnd {
 			l.line = append(l.line, part...)
 		} else {
 			if finder == nil {
@@ -57,13 +59,35 @@ func (l *Lines) readLine() (size int64, id json.RawMessage, err error) {
 			}
 			finder.read(part)
 		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			if finder != nil {
-				id = finder.result()
-			}
-			return size, id, err
+		if errors.Is(err, bufio.ErrBufferFull) {
+			last = part[len(part)-1]
+			continue
 		}
+		size -= int64(lineEnd(last, part))
+		switch {
+		case size <= l.limit:
+			return size, nil, err
+		case finder == nil: // over it by no more than a line end could have been
+			finder = &idFinder{}
+			finder.read(l.line)
+		}
+		return size, finder.result(), err
 	}
+}
+
+// lineEnd is the length of the line end of a line whose last part is part; last
+// is the byte before that.
+func lineEnd(last byte, part []byte) int {
+	switch {
+	case len(part) == 0 || part[len(part)-1] != '\n':
+		return 0
+	case len(part) > 1:
+		last = part[len(part)-2]
+	}
+	if last == '\r' {
+		return 2
+	}
+	return 1
 }
 
 // AppendLine adds a message and a line end to dst. Line ends between the
