@@ -76,6 +76,24 @@ func TestEventsHaveALimit(t *testing.T) {
 	}
 }
 
+// What is counted is the event's text up to the end of its last line.
+func TestAnEventAsLargeAsItsLimit(t *testing.T) {
+	for _, end := range []string{"\n\n", "\r\n\r\n", "\r\r"} {
+		event := "data: " + strings.Repeat("x", 94) + end
+		if got, err := readEvents(strings.NewReader(event+event), 100); len(got) != 2 || !errors.Is(err, io.EOF) {
+			t.Errorf("%q: %d events, error %v", end, len(got), err)
+		}
+		var large *TooLargeError
+		if got, err := readEvents(strings.NewReader(event), 99); len(got) != 0 || !errors.As(err, &large) {
+			t.Errorf("%q over the limit: %d events, error %v", end, len(got), err)
+		}
+		event = "data: " + strings.Repeat("x", 94) + end[:len(end)/2] + ":" + end
+		if got, err := readEvents(strings.NewReader(event), 100); len(got) != 0 || !errors.As(err, &large) {
+			t.Errorf("%q and a comment: %d events, error %v", end, len(got), err)
+		}
+	}
+}
+
 func TestAppendEventIsReadBack(t *testing.T) {
 	stream := AppendEvent(nil, "message", []byte("{\r\n\"a\":\n1}"))
 	if want := "event: message\ndata: {\"a\":1}\n\n"; string(stream) != want {

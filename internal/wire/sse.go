@@ -25,7 +25,7 @@ type Events struct {
 }
 
 // NewEvents returns a reader of events of at most limit bytes each, field names
-// and comments included: a stream of comments that never ends an event is not
+// and comments included, the end of the last line not: a stream of comments that never ends an event is not
 // without bound either.
 func NewEvents(r io.Reader, limit int64) *Events {
 	return &Events{r: bufio.NewReader(r), limit: limit}
@@ -114,7 +114,7 @@ func (e *Events) line(dst []byte, limit int64) ([]byte, error) {
 		if end >= 0 {
 			part = chunk[:end]
 		}
-		if int64(len(dst)+len(part)) > limit {
+		if int64(len(dst)+len(part)) > max(limit, 0) { // below 0 by a line end: the blank line still fits
 			return dst, &TooLargeError{Limit: e.limit}
 		}
 		dst = append(dst, part...)
