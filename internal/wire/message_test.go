@@ -50,6 +50,7 @@ func TestParseRefuses(t *testing.T) {
 		"trailing bytes":       {`{"jsonrpc":"2.0","id":1,"method":"ping"}{}`, "more than one value", CodeParse},
 		"duplicate":            {`{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}`, `duplicate object member name "method"`, CodeParse},
 		"duplicate, escaped":   {`{"jsonrpc":"2.0","id":1,"method":"a","m\u0065thod":"b"}`, `duplicate object member name "method"`, CodeParse},
+		"duplicate for others": {`{"jsonrpc":"2.0","id":1,"method":"a","params":{"\ud83d":1,"\ud83e":2}}`, "duplicate object member name", CodeParse},
 		"duplicate, deep down": {`{"jsonrpc":"2.0","id":1,"method":"a","params":{"x":[{"y":1,"y":1}]}}`, `"/params/x/0"`, CodeParse},
 		"invalid UTF-8":        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xc3\"}", "invalid UTF-8 after 34 bytes", CodeParse},
 		"surrogate as UTF-8":   {"{\"a\":\"\xed\xa0\xbd\"}", "invalid UTF-8", CodeParse},

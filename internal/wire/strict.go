@@ -36,8 +36,10 @@ func (e *TooLargeError) Error() string {
 
 // Check reads text as one JSON value, strictly: no duplicate member names (also
 // when spelled with escapes), no invalid UTF-8, nothing after the value, no
-// nesting deeper than [MaxDepth]. Lone surrogate escapes pass. The error says
-// what is wrong and where.
+// nesting deeper than [MaxDepth]. Lone surrogate escapes pass. In names they
+// count as U+FFFD, which parsers and [Members] make of them: two names of one
+// object that differ in nothing else are duplicates. The error says what is
+// wrong and where.
 func Check(text []byte) error {
 	if !utf8.Valid(text) {
 		return fmt.Errorf("invalid UTF-8 after %d bytes", validPrefix(text))
