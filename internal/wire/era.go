@@ -204,7 +204,7 @@ func checkHeader(h http.Header, name, want string, encoded bool) *Error {
 		return Errorf(CodeHeaderMismatch, "Header mismatch: %s header is there %d times", display(name), len(values))
 	}
 	got := values[0]
-	if encoded && got != want {
+	if encoded { // also when it equals want as it is: others compare what it stands for
 		decoded, err := DecodeHeader(got)
 		if err != nil {
 			return Errorf(CodeHeaderMismatch, "Header mismatch: %s header: %s", display(name), err)

@@ -64,6 +64,7 @@ func TestCheckModern(t *testing.T) {
 		}
 		return h
 	}
+	encodedName := strings.Replace(call, "grüße", "=?base64?YQ==?=", 1)
 	twice := headers()
 	twice.Add("Mcp-Name", "other")
 	for name, c := range map[string]struct {
@@ -81,6 +82,9 @@ func TestCheckModern(t *testing.T) {
 		"no name header":     {call, headers("Mcp-Name", ""), CodeHeaderMismatch, "Mcp-Name header is missing"},
 		"other name":         {call, headers("Mcp-Name", "x"), CodeHeaderMismatch, `Mcp-Name header value "x"`},
 		"name, bad base64":   {call, headers("Mcp-Name", "=?base64?!?="), CodeHeaderMismatch, "not valid base64"},
+		"name as it is":      {call, headers("Mcp-Name", "grüße"), CodeHeaderMismatch, "not plain ASCII"},
+		"name looks encoded": {encodedName, headers("Mcp-Name", EncodeHeader("=?base64?YQ==?=")), 0, ""},
+		"and is so sent":     {encodedName, headers("Mcp-Name", "=?base64?YQ==?="), CodeHeaderMismatch, `Mcp-Name header value "a" does not match`},
 		"two name headers":   {call, twice, CodeHeaderMismatch, "2 times"},
 		"unknown version":    {strings.Replace(call, "2026-07-28", "1900-01-01", 1), headers("MCP-Protocol-Version", "1900-01-01"), CodeUnsupportedRevision, "Unsupported"},
 		"no capabilities":    {strings.Replace(call, "/clientCapabilities", "/x", 1), headers(), CodeInvalidParams, MetaCapabilities},
