@@ -15,9 +15,10 @@ import (
 func newConfig(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Check and explain plugin files",
+		Short: "Check and explain plugin files and gateway files",
 		Example: `  sallyport config check plugins/test.mtls.yaml
-  sallyport config show plugins/external/config-client.yaml`,
+  sallyport config show plugins/external/config-client.yaml
+  sallyport config check sallyport.yaml`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -29,18 +30,19 @@ func newConfigCheck(a *app) *cobra.Command {
 	var files bool
 	cmd := &cobra.Command{
 		Use:   "check FILE",
-		Short: "Report every problem of a plugin file",
-		Long: `Report every problem of a plugin file, with line and column, as a plugin server
-or a gateway would meet it: the environment of this process counts.
+		Short: "Report every problem of a plugin file or a gateway file",
+		Long: `Report every problem of a plugin file or a gateway file, with line and column, as
+a plugin server or a gateway would meet it: the environment of this process
+counts. A gateway file is known by its keys: listen, upstreams and the like.
 
 Errors go to stdout, warnings to stderr. Without --files only the text decides:
-no file that the configuration names is opened.`,
+no file that the configuration names is opened, but that of plugins_file.`,
 		Example: `  sallyport config check plugins/test.mtls.yaml
   sallyport config check --files plugins/external/config-client.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.configCheck(args[0], files) },
 	}
-	cmd.Flags().BoolVar(&files, "files", false, "also open and check the certificates, keys and scripts that it names")
+	cmd.Flags().BoolVar(&files, "files", false, "also open and check the certificates, keys, secrets, commands and folders that it names")
 	return cmd
 }
 
@@ -82,9 +84,16 @@ func describe(r *config.Report) string {
 		case s.UDS.V != "":
 			hop = "a Unix socket"
 		case s.TLS != nil:
-			hop = [...]string{"TLS without client certificates", "TLS with optional client certificates", "mutual TLS"}[s.TLS.CertReqs.V]
+			hop = tlsHop(s.TLS)
 		}
 		parts = append(parts, fmt.Sprintf("a plugin server's (%s): %s", count(len(s.Plugins), "plugin"), hop))
+	}
+	if g := r.Gateway; g != nil {
+		hop := "plain HTTP"
+		if g.TLS != nil {
+			hop = tlsHop(g.TLS)
+		}
+		parts = append(parts, fmt.Sprintf("a gateway's own file (%s): %s", count(len(g.Upstreams), "upstream"), hop))
 	}
 	if c := r.Client; c != nil {
 		external, secured := 0, 0
@@ -96,9 +105,17 @@ func describe(r *config.Report) string {
 				}
 			}
 		}
-		parts = append(parts, fmt.Sprintf("a gateway's (%s): %d over TLS", count(external, "external plugin"), secured))
+		whose := "a gateway's"
+		if r.Gateway != nil {
+			whose = "its plugins"
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s): %d over TLS", whose, count(external, "external plugin"), secured))
 	}
 	return strings.Join(parts, "; ")
+}
+
+func tlsHop(t *config.ServerTLS) string {
+	return [...]string{"TLS without client certificates", "TLS with optional client certificates", "mutual TLS"}[t.CertReqs.V]
 }
 
 func count(n int, what string) string {
@@ -113,8 +130,9 @@ func newConfigShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Print each effective value and where it comes from",
-		Long: `Print each effective value of a plugin file and where it comes from: a flag, the
-environment, a line of the file, or the default. Secrets print as ***.`,
+		Long: `Print each effective value of a plugin file or a gateway file and where it comes
+from: a flag, the environment, a line of the file, or the default. Secrets print
+as ***.`,
 		Example: `  sallyport config show plugins/test.mtls.yaml
   sallyport config show --json plugins/external/config-client.yaml`,
 		Args: cobra.ExactArgs(1),
@@ -148,9 +166,9 @@ func (a *app) configShow(file string, asJSON bool) error {
 func newConfigSchema(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
-		Short: "Print the JSON Schema of plugin files",
-		Long: `Print the JSON Schema (2020-12) of plugin files, for an editor to complete and
-check them with.`,
+		Short: "Print the JSON Schema of plugin files and gateway files",
+		Long: `Print the JSON Schema (2020-12) of plugin files and gateway files, for an editor
+to complete and check them with.`,
 		Example: "  sallyport config schema > sallyport.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

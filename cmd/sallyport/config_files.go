@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/sallyport-mcp/sallyport/internal/config"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
@@ -48,7 +52,10 @@ type fileChecker struct {
 func (a *app) checkFiles(file string, r *config.Report) config.Problems {
 	c := &fileChecker{file: file, log: a.log}
 	if r.Server != nil && r.Server.TLS != nil {
-		c.serverTLS(r.Server.TLS)
+		c.serverTLS("server_settings.tls", r.Server.TLS)
+	}
+	if r.Gateway != nil {
+		c.gateway(r.Gateway)
 	}
 	if r.Client == nil {
 		return c.found
@@ -93,7 +100,7 @@ func namer(name func(string) string, source func(string) config.Source, at *conf
 	}
 }
 
-func (c *fileChecker) serverTLS(t *config.ServerTLS) {
+func (c *fileChecker) serverTLS(key string, t *config.ServerTLS) {
 	at := t.KeyPassword.Source
 	cfg, err := serverTLS(t)
 	if err == nil {
@@ -101,7 +108,7 @@ func (c *fileChecker) serverTLS(t *config.ServerTLS) {
 		_, err = mtls.NewServer(cfg, &mtls.Options{Logger: c.log})
 	}
 	if err != nil {
-		c.report(at, fmt.Errorf("server_settings.tls: %w", err))
+		c.report(at, fmt.Errorf("%s: %w", key, err))
 	}
 }
 
@@ -117,6 +124,39 @@ func (c *fileChecker) clientTLS(plugin string, t *config.ClientTLS, url config.S
 			at = url
 		}
 		c.report(at, fmt.Errorf("plugin %s: %w", plugin, err))
+	}
+}
+
+// gateway opens what only a gateway's file names.
+func (c *fileChecker) gateway(g *config.Gateway) {
+	if g.TLS != nil {
+		c.serverTLS("listen.tls", g.TLS)
+	}
+	for i := range g.Upstreams {
+		u := &g.Upstreams[i]
+		for kind, secrets := range map[string]map[string]config.Value[config.Secret]{"headers": u.Headers, "env": u.Env} {
+			for _, name := range slices.Sorted(maps.Keys(secrets)) {
+				if _, err := secrets[name].V.Resolve(); err != nil {
+					c.report(secrets[name].Source, fmt.Errorf("upstream %s: %s.%s: %w", u.Name, kind, name, err))
+				}
+			}
+		}
+		c.command(u)
+		c.exists("cwd", u.Cwd)
+	}
+}
+
+// command looks for an upstream's program as a start would.
+func (c *fileChecker) command(u *config.Upstream) {
+	if _, own := u.Env["PATH"]; own || u.Command.V == "" {
+		return // with a PATH of its own it is not ours that is searched
+	}
+	program := u.Command.V
+	if strings.ContainsRune(program, filepath.Separator) && !filepath.IsAbs(program) {
+		program = filepath.Join(u.Cwd.V, program)
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		c.report(u.Command.Source, hint.Add(fmt.Errorf("upstream %s: command: %w", u.Name, err), "give the program's full path, or see that PATH has its folder"))
 	}
 }
 

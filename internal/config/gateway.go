@@ -152,8 +152,12 @@ func (l *loader) listenTLS(block *value) *ServerTLS {
 		}
 		l.add(block.key, message, "set certfile and keyfile in listen.tls; without tls: the gateway speaks plain HTTP")
 	}
-	if t.CertReqs.V != 0 && t.CABundle.V == "" && block.get("ca_bundle").sound() {
-		l.fail(t.CertReqs.Source, fmt.Sprintf("ssl_cert_reqs is %d (%s), and there is no CA bundle to verify client certificates with", t.CertReqs.V, t.CertReqs.Source),
+	if t.CertReqs.V != 0 && t.CABundle.V == "" && block.get("ca_bundle").sound() && block.get("ssl_cert_reqs").sound() {
+		place := block.key
+		if !t.CertReqs.Source.IsDefault() {
+			place = l.place(t.CertReqs.Source)
+		}
+		l.add(place, fmt.Sprintf("ssl_cert_reqs is %d (%s), and there is no CA bundle to verify client certificates with", t.CertReqs.V, t.CertReqs.Source),
 			"set ca_bundle in listen.tls; ssl_cert_reqs: 0 lets in clients without a certificate")
 	}
 	return t

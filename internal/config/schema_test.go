@@ -60,7 +60,7 @@ func TestSchemaAcceptsWhatTheDecoderAccepts(t *testing.T) {
 
 func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 	schema := resolvedSchema(t)
-	for _, file := range []string{"unknown-keys", "plugins-null", "plugins-missing", "plugins-no-list", "list-document", "wrong-values"} {
+	for _, file := range []string{"gateway-listen", "gateway-upstreams", "gateway-unknown-keys", "unknown-keys", "plugins-null", "plugins-missing", "plugins-no-list", "list-document", "wrong-values"} {
 		if err := schema.Validate(instance(t, "testdata/"+file+".bad.yml")); err == nil {
 			t.Errorf("%s: accepted", file)
 		}
@@ -80,6 +80,27 @@ func TestSchemaRefusesWhatTheDecoderRefuses(t *testing.T) {
 	}
 }
 
+// TestSchemaOfEachEntry: in the fixture one fault would hide that the schema
+// knows no other.
+func TestSchemaOfEachEntry(t *testing.T) {
+	schema := resolvedSchema(t)
+	for text, good := range map[string]bool{
+		`{"listen":"127.0.0.1:1"}`: true, `{"listen":{"address":":1"}}`: true, `{"listen":{"tls":{"certfile":"c"}}}`: true, `{"listen":{"port":1}}`: false, `{"listen":[]}`: false,
+		`{"upstreams":{"a":{"url":"u"}}}`: true, `{"upstreams":{"a":{"command":"c","args":"x"}}}`: false, `{"upstreams":[]}`: false, `{"upstreams":{"a":{"comand":"c"}}}`: false,
+		`{"upstreams":{"a":{"command":"c","disabledTools":[]}}}`: false, `{"mcpServers":{"a":{"command":"c","autoApprove":[]}}}`: true,
+		`{"naming":{"prefix":"no"}}`: false, `{"naming":{"prefix":"never"}}`: true, `{"admin":{}}`: true, `{"admin":{"port":1}}`: false,
+		`{"listen":":1","server_settings":{}}`: false, `{"listen":":1","plugins":[{"name":"P","kind":"k"}],"plugin_settings":{"plugin_timeout":1}}`: true, `{"listen":":1","plugins":[{"name":"P"}]}`: false,
+	} {
+		var v any
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(v); (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // TestTables holds the tables to what the documentation promises of them.
 func TestTables(t *testing.T) {
 	want := map[string][]string{
@@ -91,13 +112,19 @@ func TestTables(t *testing.T) {
 		"server_settings.tls": {"certfile", "keyfile", "keyfile_password", "ca_bundle", "ssl_cert_reqs",
 			"allowed_clients", "peer_profile"},
 		"server_settings.health": {"host", "port"},
+		"gateway":                {"listen", "plugins_file", "plugins", "plugin_settings", "upstreams", "mcpServers", "naming", "admin", "allowed_hosts", "allowed_origins"},
+		"gateway.listen":         {"address", "tls"},
+		"gateway.listen.tls":     {"certfile", "keyfile", "keyfile_password", "ca_bundle", "ssl_cert_reqs", "allowed_clients"},
+		"gateway.upstreams":      {"url", "headers", "command", "args", "env", "cwd"},
+		"gateway.naming":         {"prefix", "separator"},
+		"gateway.admin":          {"listen"},
 		"plugin_settings":        {"plugin_timeout", "fail_on_plugin_error", "parallel_execution_within_band", "plugin_health_check_interval", "enable_plugin_api", "max_payload_bytes", "secret_headers"},
 	}
 	got := map[string][]string{}
 	var walk func(path string, s *shape)
 	walk = func(path string, s *shape) {
 		switch s.form {
-		case formList, formOr:
+		case formList, formOr, formShort, formMap:
 			walk(path, s.elem)
 		case formObject:
 			for _, f := range s.fields {
@@ -111,6 +138,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	walk("", fileShape)
+	walk("gateway", gatewayShape)
 	for path, keys := range want {
 		for _, key := range keys {
 			if !slices.Contains(got[path], key) {

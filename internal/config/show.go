@@ -76,7 +76,7 @@ func (w *shower) field(v *value, f field, path string) {
 		w.object(v, s.elem, path)
 	case s.form == formOr && (v != nil && !v.word || w.below(path)):
 		w.object(v, s.elem, path)
-	case v == nil && f.key == "timeout":
+	case v == nil && f.key == "timeout" && f.shape == secondsShape:
 		w.timeout(path)
 	case v == nil && f.def != "":
 		w.set(path, f.defaultJSON(), Source{})

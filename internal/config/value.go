@@ -101,12 +101,12 @@ func (s Secret) Resolve() ([]byte, error) {
 		if absErr != nil {
 			abs = s.file
 		}
-		return nil, hint.Add(fmt.Errorf("reading the password file %s: %w", abs, pathless(err)),
-			"@FILE names a file; a password that itself starts with @ is written @@…")
+		return nil, hint.Add(fmt.Errorf("reading the secret's file %s: %w", abs, pathless(err)),
+			"@FILE names a file; a secret that itself starts with @ is written @@…")
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if text == "" {
-		return nil, fmt.Errorf("the password file %s is empty", s.file)
+		return nil, fmt.Errorf("the secret's file %s is empty", s.file)
 	}
 	return []byte(text), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -49,22 +50,25 @@ func (c *conn) gone() bool {
 	return readable(c.raw)
 }
 
-// areGone is gone for many at once.
-func areGone(conns []*conn) []bool {
-	out := make([]bool, len(conns))
-	var look []syscall.RawConn
-	var at []int // of look, in conns
-	for i, c := range conns {
+// watch looks at idle connections. It keeps its room, and serves one at a time.
+type watch struct {
+	poller poller
+	raws   []syscall.RawConn
+}
+
+// anyGone reports whether gone is true for any of conns.
+func (w *watch) anyGone(conns []*conn) bool {
+	w.raws = w.raws[:0]
+	for _, c := range conns {
 		if c.raw == nil || !canLook {
-			out[i] = c.gone()
+			if c.gone() {
+				return true
+			}
 			continue
 		}
-		look, at = append(look, c.raw), append(at, i)
+		w.raws = append(w.raws, c.raw)
 	}
-	for i, ready := range areReadable(look) {
-		out[at[i]] = ready
-	}
-	return out
+	return len(w.raws) > 0 && slices.Contains(w.poller.readable(w.raws), true)
 }
 
 var errHeaders = badAnswerf("no HTTP answer: its headers are longer than %d bytes", maxHeaders)

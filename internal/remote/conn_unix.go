@@ -26,30 +26,49 @@ func readable(raw syscall.RawConn) bool {
 	return err != nil || ready
 }
 
-// areReadable is readable for many sockets at once: one system call, during
-// which none of them can be closed and its number be given to another.
-func areReadable(raws []syscall.RawConn) []bool {
-	out := make([]bool, len(raws))
-	polls := make([]unix.PollFd, len(raws))
-	var look func(i int)
-	look = func(i int) {
-		if i == len(raws) {
-			_, err := unix.Poll(polls, 0)
-			for i := range polls {
-				out[i] = out[i] || err == nil && polls[i].Revents != 0
-			}
+// poller looks at many sockets with one system call. Its zero value is ready; it
+// keeps its room, and serves one at a time.
+type poller struct {
+	raws  []syscall.RawConn
+	polls []unix.PollFd
+	out   []bool
+	next  func(fd uintptr) // p.hold, bound once
+}
+
+// readable is readable for each of raws. What it returns is its own, until it is
+// called again.
+func (p *poller) readable(raws []syscall.RawConn) []bool {
+	if p.next == nil {
+		p.next = p.hold
+	}
+	p.raws, p.polls, p.out = raws, p.polls[:0], p.out[:0]
+	p.step()
+	for len(p.out) < len(raws) { // one that cannot be held was closed on our side
+		p.out = append(p.out, true)
+	}
+	p.raws = nil
+	return p.out
+}
+
+// step holds the next socket, and looks when all are held: while they are, none
+// can be closed and its number be given to another.
+func (p *poller) step() {
+	for len(p.polls) < len(p.raws) {
+		at := len(p.polls)
+		if p.raws[at].Control(p.next) == nil || len(p.polls) > at {
 			return
 		}
-		polls[i] = unix.PollFd{Fd: -1, Events: unix.POLLIN}
-		if err := raws[i].Control(func(fd uintptr) { polls[i].Fd = int32(fd); look(i + 1) }); err != nil {
-			out[i] = true // closed on our side
-			look(i + 1)
-		}
+		p.polls = append(p.polls, unix.PollFd{Fd: -1})
 	}
-	if len(raws) > 0 {
-		look(0)
+	_, err := unix.Poll(p.polls, 0)
+	for _, one := range p.polls {
+		p.out = append(p.out, one.Fd < 0 || err == nil && one.Revents != 0)
 	}
-	return out
+}
+
+func (p *poller) hold(fd uintptr) {
+	p.polls = append(p.polls, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	p.step()
 }
 
 // checkSocket refuses a Unix socket that somebody else could have put there:

@@ -35,8 +35,7 @@ type reading struct {
 	broken int64     // of the transport when it began
 	at     time.Time // when it began
 	hooks  []plugin.Hook
-	err    error // the plugin is not known
-	down   bool  // err says nothing about the plugin: there was no answer
+	err    error // there is none
 }
 
 // Discover returns the hooks that the plugin runs on: those of its entry, else
@@ -69,14 +68,15 @@ func (p *Plugin) Discover(ctx context.Context) ([]plugin.Hook, error) {
 		r, err := p.knows.reads.do(wait, p, p.cfg.Timeout, p.read)
 		switch {
 		case err != nil:
-			r = &reading{down: true, err: p.fail(ctx, toolConfig, err)}
+			r = &reading{err: p.fail(ctx, toolConfig, err)}
 		case r.broken < broken:
 			continue // begun before what gave us the reason to ask
 		}
 		if r.err == nil {
 			return r.hooks, nil
 		}
-		if last := p.knows.last.Load(); r.down && last != nil {
+		// What a reading that was no answer left in place holds.
+		if last := p.knows.last.Load(); last != nil {
 			return last.hooks, nil
 		}
 		return nil, r.err
@@ -97,9 +97,7 @@ func (p *Plugin) read(ctx context.Context) (*reading, error) {
 	switch {
 	case err == nil:
 		p.knows.last.Store(r)
-	case isDown(err):
-		r.down = true
-	default:
+	case !isDown(err):
 		p.knows.last.Store(nil)
 	}
 	return r, nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,13 +147,10 @@ func TestAnotherServerInItsPlace(t *testing.T) {
 	}
 }
 
-// TestOneClosedConnectionIsEnough: others stay open, and still the server is
-// asked again, once.
-func TestOneClosedConnectionIsEnough(t *testing.T) {
-	f := &fake{}
-	p := client(t, serve(t, f).URL)
-	wantHooks(t, p, plugin.ToolPreInvoke)
-	var conns [4]*conn
+// idle has n idle connections lead to the server.
+func idle(t *testing.T, p *Plugin, n int) []*conn {
+	t.Helper()
+	conns := make([]*conn, n)
 	for i := range conns {
 		var err error
 		if conns[i], err = p.transport.get(t.Context(), time.Now().Add(time.Minute)); err != nil {
@@ -162,6 +160,16 @@ func TestOneClosedConnectionIsEnough(t *testing.T) {
 	for _, c := range conns {
 		p.transport.put(c, true, false)
 	}
+	return conns
+}
+
+// TestOneClosedConnectionIsEnough: others stay open, and still the server is
+// asked again, once.
+func TestOneClosedConnectionIsEnough(t *testing.T) {
+	f := &fake{}
+	p := client(t, serve(t, f).URL)
+	wantHooks(t, p, plugin.ToolPreInvoke)
+	conns := idle(t, p, 4)
 	f.say(configured(`["tool_post_invoke"]`))
 	wantHooks(t, p, plugin.ToolPreInvoke)
 	// The socket reads its end, as if the server had closed it.
@@ -218,10 +226,31 @@ func TestAfterABrokenCallTheServerIsAsked(t *testing.T) {
 	}))
 	p := client(t, srv.URL)
 	wantHooks(t, p, plugin.ToolPreInvoke)
+	idle(t, p, 2)
 	breaks.Store(true)
 	if _, err := invoke(t, p, `{}`); err == nil {
 		t.Fatal("the call did not break")
 	}
+	f.say(configured(`["tool_post_invoke"]`))
+	wantHooks(t, p, plugin.ToolPostInvoke)
+}
+
+// TestAfterARefusedConnectionTheServerIsAsked, although others are open.
+func TestAfterARefusedConnectionTheServerIsAsked(t *testing.T) {
+	f := &fake{}
+	p := client(t, serve(t, f).URL)
+	wantHooks(t, p, plugin.ToolPreInvoke)
+	busy, err := p.transport.get(t.Context(), time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := p.transport.dial
+	p.transport.dial = func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+	if _, err := invoke(t, p, `{}`); err == nil {
+		t.Fatal("the call found a connection")
+	}
+	p.transport.put(busy, true, false)
+	p.transport.dial = dial
 	f.say(configured(`["tool_post_invoke"]`))
 	wantHooks(t, p, plugin.ToolPostInvoke)
 }
@@ -250,7 +279,11 @@ func TestTheHealthInterval(t *testing.T) {
 // have been the ones to tell that the server has gone.
 func TestWithoutAConnectionTheServerIsAsked(t *testing.T) {
 	f := &fake{}
-	p := client(t, serve(t, f).URL)
+	srv := serve(t, f)
+	p := client(t, srv.URL)
+	wantHooks(t, p, plugin.ToolPreInvoke)
+	idle(t, p, 3)
+	srv.CloseClientConnections() // those are not counted any more, either
 	wantHooks(t, p, plugin.ToolPreInvoke)
 	p.transport.mu.Lock()
 	for _, c := range p.transport.idle {

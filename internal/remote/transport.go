@@ -41,6 +41,7 @@ type transport struct {
 
 	mu     sync.Mutex
 	idle   []*conn // the one used last at the end
+	watch  watch
 	sweep  *time.Timer
 	closed bool
 	open   int   // connections, idle and in use
@@ -202,13 +203,12 @@ func (t *transport) look() (broken int64, open bool) {
 // dead takes the connections that the server has closed out of the idle ones.
 // Only idle ones can be looked at, so this is done under the lock.
 func (t *transport) dead() []*conn {
-	gone := areGone(t.idle)
-	if !slices.Contains(gone, true) {
+	if !t.watch.anyGone(t.idle) {
 		return nil
 	}
 	var dead, alive []*conn
-	for i, c := range t.idle {
-		if gone[i] {
+	for _, c := range t.idle {
+		if c.gone() {
 			dead = append(dead, c)
 		} else {
 			alive = append(alive, c)
