@@ -85,7 +85,8 @@ func (a *app) gateway(ctx context.Context, path string, flags map[string]string)
 	}
 	gc := gateway.Config{
 		Pipeline: plugins.pipe, MaxPayloadBytes: cfg.Client.Settings.MaxPayloadBytes,
-		Naming: gateway.Naming{Prefix: cfg.Prefix.V, Separator: cfg.Separator.V},
+		Naming:   gateway.Naming{Prefix: cfg.Prefix.V, Separator: cfg.Separator.V},
+		Degraded: plugins.health.degraded,
 	}
 	for _, u := range upstreams {
 		gc.Upstreams = append(gc.Upstreams, u)
@@ -97,7 +98,7 @@ func (a *app) gateway(ctx context.Context, path string, flags map[string]string)
 	if err != nil {
 		return errors.Join(err, g.Close())
 	}
-	err = a.runGateway(ctx, g, plugins, upstreams, func() error {
+	err = a.runGateway(ctx, g, plugins, upstreams, cfg.Client.Settings.HealthCheckInterval, func() error {
 		return front.Serve(ctx, main, probes, drainTimeout, g.Drain)
 	})
 	return errors.Join(err, g.Close())
@@ -181,14 +182,14 @@ func listenAt(ctx context.Context, what string, address config.Value[string]) (n
 
 // runGateway keeps the upstreams while serve runs, and until the last call has
 // ended.
-func (a *app) runGateway(ctx context.Context, g *gateway.Gateway, plugins *gatewayPlugins, upstreams []*upstream.Upstream, serve func() error) error {
+func (a *app) runGateway(ctx context.Context, g *gateway.Gateway, plugins *gatewayPlugins, upstreams []*upstream.Upstream, interval time.Duration, serve func() error) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	for _, u := range upstreams {
 		running.Go(func() { _ = u.Run(work) }) // always nil
 	}
 	running.Go(func() { g.Warm(work) })
-	running.Go(func() { plugins.introduce(work, a) })
+	running.Go(func() { plugins.watch(work, interval, a.log) })
 	err := serve()
 	cancel()
 	running.Wait()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +20,7 @@ type gatewayPlugins struct {
 	pipe    *pipeline.Pipeline
 	entries []pipeline.Entry
 	closers []io.Closer
+	health  pluginHealth
 }
 
 // newGatewayPlugins makes the plugins of a file. It connects to nothing.
@@ -121,20 +121,6 @@ func (a *app) newPlugin(p *config.Plugin, interval time.Duration) (plugin.Plugin
 		return nil, err
 	}
 	return remote.New(target, &remote.Options{Logger: a.log, Version: version})
-}
-
-// introduce asks each plugin server for its plugin, so that what is wrong is
-// said at the start and not with the first call.
-func (ps *gatewayPlugins) introduce(ctx context.Context, a *app) {
-	for _, e := range ps.entries {
-		d, ok := e.Plugin.(pipeline.Discoverer)
-		if !ok {
-			continue
-		}
-		if _, err := d.Discover(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("plugin is not known yet: until it is, it counts on every hook that it may have", "plugin", e.Name, "error", err.Error())
-		}
-	}
 }
 
 // close closes the plugins after the last call.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,14 +15,22 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// serverCommands are commands for scripts that need a plugin server:
+// serverCommands are commands for scripts that need a server:
 //
 //	serve NAME [VAR=VALUE…] [argument…]
 //
 // starts `sallyport plugin-server` with the arguments in the background, over
 // HTTP on ports that the system chooses unless VAR=VALUE, the script's
 // environment or its file say otherwise, and goes on when it listens. $NAME_ADDR and
-// $NAME_HEALTH then hold its addresses (host:port).
+// $NAME_HEALTH then hold its addresses (host:port), $NAME_PORT the first one's port.
+//
+//	gateway NAME [VAR=VALUE…] [argument…]
+//
+// starts `sallyport gateway` likewise; its operator's listener is $NAME_ADMIN.
+//
+//	mcp ADDR METHOD PARAMS
+//
+// sends a request of MCP 2026-07-28 and prints the answer's body.
 //
 //	shutdown NAME
 //
@@ -29,7 +38,9 @@ import (
 // $WORK/NAME.log. A server that is not shut down is killed with the script.
 func serverCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	servers := &scriptServers{running: map[serverKey]*scriptServer{}}
-	return map[string]func(*testscript.TestScript, bool, []string){"serve": servers.serve, "shutdown": servers.shutdown}
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"serve": servers.serve, "gateway": servers.gateway, "shutdown": servers.shutdown, "mcp": scriptMCP,
+	}
 }
 
 // startLimit is how long a server may take to listen or to end.
@@ -60,9 +71,21 @@ func (s *scriptServers) serve(ts *testscript.TestScript, neg bool, args []string
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: serve NAME [VAR=VALUE…] [argument…]")
 	}
+	defaults := map[string]string{"PLUGINS_TRANSPORT": "http", "PLUGINS_SERVER_PORT": "0"}
+	s.start(ts, "plugin-server", defaults, args)
+}
+
+func (s *scriptServers) gateway(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: gateway NAME [VAR=VALUE…] [argument…]")
+	}
+	s.start(ts, "gateway", nil, args)
+}
+
+// start starts a command that serves and waits until it listens.
+func (s *scriptServers) start(ts *testscript.TestScript, command string, defaults map[string]string, args []string) {
 	name, args := args[0], args[1:]
 	env := scriptEnv(ts)
-	defaults := map[string]string{"PLUGINS_TRANSPORT": "http", "PLUGINS_SERVER_PORT": "0"}
 	for _, v := range env {
 		key, _, _ := strings.Cut(v, "=")
 		delete(defaults, key)
@@ -75,14 +98,17 @@ func (s *scriptServers) serve(ts *testscript.TestScript, neg bool, args []string
 	for key, value := range defaults {
 		env = append(env, key+"="+value)
 	}
-	server, err := startServer(env, ts.MkAbs("."), append([]string{"plugin-server", "--log-format", "json"}, args...))
+	server, err := startServer(env, ts.MkAbs("."), append([]string{command, "--log-format", "json"}, args...))
 	ts.Check(err)
 	ts.Defer(server.kill)
 	select {
 	case line := <-server.listening:
-		for key, suffix := range map[string]string{"addr": "_ADDR", "health": "_HEALTH"} {
+		for key, suffix := range map[string]string{"addr": "_ADDR", "health": "_HEALTH", "admin": "_ADMIN"} {
 			value, _ := line[key].(string)
 			ts.Setenv(name+suffix, value)
+			if _, port, err := net.SplitHostPort(value); err == nil && suffix == "_ADDR" {
+				ts.Setenv(name+"_PORT", port)
+			}
 		}
 	case <-server.ended:
 		ts.Fatalf("the server ended (%v) and said:\n%s", server.err, server.log.String())

@@ -133,9 +133,6 @@ func New(cfg Config, o *Options) (*Gateway, error) {
 	if g.catalog, err = newCatalog(g); err != nil {
 		return nil, err
 	}
-	if len(cfg.Upstreams) == 0 {
-		g.log.Warn("there are no upstreams: the gateway lists nothing")
-	}
 	return g, nil
 }
 
