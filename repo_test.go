@@ -41,6 +41,7 @@ internal/gateway: plugin internal/wire internal/front internal/pipeline internal
 cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote internal/front internal/pipeline internal/upstream internal/gateway
 test/guide: -
 test/demo: -
+test/interop: -
 test/bench: plugin internal/mtls internal/remote
 `
 

@@ -1,0 +1,138 @@
+// Command interop runs the gateway between software that others have written:
+// npm's server-everything behind it, over stdio and over HTTP, with each answer
+// compared to the one that the server gives directly; and the official clients
+// in front of it. A plugin over mutual TLS is in the path throughout.
+//
+//	go run ./test/interop bin/sallyport
+//
+// What it needs it installs by name and version into .tools/interop. Where npm,
+// Python or a registry is missing it says so and goes on without; with
+// REQUIRE_TOOLS=1 that is a failure. Everything listens on loopback only.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "interop:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("interop", flag.ContinueOnError)
+	folder := flags.String("tools", ".tools/interop", "`folder` to install into")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: interop [flags] bin/sallyport")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		flags.Usage()
+		return errors.New("which binary is to be tried?")
+	}
+	start := time.Now()
+	tools, err := install(ctx, *folder)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("tools are in place after %.1f s\n", time.Since(start).Seconds())
+	start = time.Now()
+
+	l, err := newLab(ctx, flags.Arg(0), tools)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	t := &table{}
+	err = errors.Join(l.everything(ctx, t), l.clients(ctx, t))
+	t.print()
+	fmt.Printf("\n%.1f s\n", time.Since(start).Seconds())
+	if err != nil {
+		return err
+	}
+	return t.verdict()
+}
+
+// table collects what was found.
+type table struct {
+	rows    [][]string
+	faults  []string
+	skipped []string
+}
+
+// add adds a row: peer, version, transport, revision, what was seen.
+func (t *table) add(peer, version, transport, revision, seen string) {
+	t.rows = append(t.rows, []string{peer, version, transport, revision, seen})
+}
+
+// fault notes what went wrong, and adds a row for it.
+func (t *table) fault(peer, version, transport, revision string, err error) {
+	t.faults = append(t.faults, fmt.Sprintf("%s %s, %s: %v", peer, version, transport, err))
+	t.add(peer, version, transport, revision, "FAILED")
+}
+
+// skip notes what could not be tried.
+func (t *table) skip(peer, version, reason string) {
+	t.skipped = append(t.skipped, peer+": "+reason)
+	t.add(peer, version, "", "", "skipped: "+reason)
+}
+
+func (t *table) print() {
+	fmt.Println()
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PEER\tVERSION\tTRANSPORT\tREVISION\tSEEN")
+	for _, row := range t.rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush()
+}
+
+func (t *table) verdict() error {
+	if len(t.faults) > 0 {
+		return fmt.Errorf("%d failed:\n%s", len(t.faults), strings.Join(t.faults, "\n"))
+	}
+	if len(t.skipped) > 0 && os.Getenv("REQUIRE_TOOLS") != "" {
+		return fmt.Errorf("REQUIRE_TOOLS is set, and this could not be tried:\n%s", strings.Join(t.skipped, "\n"))
+	}
+	return nil
+}
+
+// clip keeps an answer in an error message readable.
+func clip(b []byte) string {
+	const most = 600
+	if len(b) <= most {
+		return string(b)
+	}
+	return fmt.Sprintf("%s… (%d bytes)", b[:most], len(b))
+}
+
+// absolute is filepath.Abs for every path of a list.
+func absolute(paths ...*string) (err error) {
+	for _, p := range paths {
+		if *p, err = filepath.Abs(*p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
