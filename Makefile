@@ -27,8 +27,12 @@ help: ## list the targets
 build: ## build bin/sallyport
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -tags grpcnotrace -o $(BIN) ./cmd/sallyport
 
-demo: build ## show it all at work (KEEP=1 leaves it running)
-	@KEEP="$(KEEP)" $(GO) run ./test/demo $(BIN)
+demo: build bin/notes ## show it all at work (KEEP=1 leaves it running)
+	@KEEP="$(KEEP)" $(GO) run ./test/demo $(BIN) bin/notes
+
+.PHONY: bin/notes
+bin/notes: # the MCP server that the demo guards
+	@cd examples/notes && $(GO) build -o ../../bin/notes .
 
 test: ## run all tests, those of examples/ and test/ too
 	$(RACE_NOTE)

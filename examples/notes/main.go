@@ -41,13 +41,14 @@ func run(ctx context.Context, address string, log *slog.Logger) error {
 	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true})
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", handler)
-	listener, err := net.Listen("tcp", address)
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	log.Info("listening", "addr", listener.Addr().String())
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	context.AfterFunc(ctx, func() { web.Close() })
+	context.AfterFunc(ctx, func() { _ = web.Close() })
 	if err := web.Serve(listener); ctx.Err() == nil {
 		return err
 	}

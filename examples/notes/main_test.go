@@ -16,7 +16,7 @@ func TestNotesAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
+	t.Cleanup(func() { _ = session.Close() })
 	for _, call := range []*mcp.CallToolParams{
 		{Name: "write", Arguments: map[string]any{"text": "buy milk"}},
 		{Name: "write", Arguments: map[string]any{"text": "feed the cat"}},

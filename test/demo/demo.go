@@ -1,38 +1,34 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 )
 
-const pluginFile = `# What the plugin server serves.
-plugins:
+// serverFile is what the plugin server serves. PORT is 0 at first, and at a
+// restart the port that it got.
+const serverFile = `plugins:
   - name: ReplaceBadWordsPlugin
     kind: plugins.regex_filter.search_replace.SearchReplacePlugin
-    hooks: [prompt_pre_fetch, prompt_post_fetch, tool_pre_invoke, tool_post_invoke]
+    hooks: [tool_pre_invoke, tool_post_invoke]
     config:
       words:
         - {search: crap, replace: crud}
         - {search: crud, replace: yikes}
   - name: DenyListPlugin
     kind: plugins.deny_filter.deny.DenyListPlugin
-    hooks: [prompt_pre_fetch]
+    hooks: [tool_pre_invoke]
     config:
       words: [revolutionary]
 server_settings:
   host: 127.0.0.1
-  port: 0
+  port: PORT
   tls:
     certfile: certs/mcp/plugins/ReplaceBadWordsPlugin/server.crt
     keyfile: certs/mcp/plugins/ReplaceBadWordsPlugin/server.key
@@ -40,54 +36,65 @@ server_settings:
     ssl_cert_reqs: 2
 `
 
-// The second plugin lives on the first one's server, and says so: without
-// that line ReplaceBadWordsPlugin's certificate could not answer for it.
-const clientTemplate = `# How the gateway reaches them.
-plugins:
+// clientFile is how the gateway reaches them. The second plugin lives on the
+// first one's server, and says so: without that line ReplaceBadWordsPlugin's
+// certificate could not answer for it.
+const clientFile = `plugins:
   - name: ReplaceBadWordsPlugin
     kind: external
-    mcp: {proto: STREAMABLEHTTP, url: "https://localhost:PORT/mcp", tls: {certfile: certs/mcp/gateway/client.crt, keyfile: certs/mcp/gateway/client.key, ca_bundle: certs/mcp/gateway/ca.crt}}
+    mcp:
+      proto: STREAMABLEHTTP
+      url: https://localhost:PORT/mcp
+      tls: {certfile: certs/mcp/gateway/client.crt, keyfile: certs/mcp/gateway/client.key, ca_bundle: certs/mcp/gateway/ca.crt}
   - name: DenyListPlugin
     kind: external
-    mcp: {proto: STREAMABLEHTTP, url: "https://localhost:PORT/mcp", tls: {certfile: certs/mcp/gateway/client.crt, keyfile: certs/mcp/gateway/client.key, ca_bundle: certs/mcp/gateway/ca.crt, identity: ReplaceBadWordsPlugin}}
+    mcp:
+      proto: STREAMABLEHTTP
+      url: https://localhost:PORT/mcp
+      tls: {certfile: certs/mcp/gateway/client.crt, keyfile: certs/mcp/gateway/client.key, ca_bundle: certs/mcp/gateway/ca.crt, identity: ReplaceBadWordsPlugin}
 `
 
-// demo is one showing: a folder, the plugin server in it and its log.
+// gatewayFile puts both in front of the notes server.
+const gatewayFile = `listen: 127.0.0.1:0
+plugins_file: client.yaml
+upstreams:
+  notes:
+    url: http://UPSTREAM/mcp
+`
+
+// demo is one showing: a folder and the processes in it.
 type demo struct {
-	binary string
-	dir    string
-	start  time.Time
+	binary      string // of sallyport
+	notesBinary string
+	dir         string
+	start       time.Time
 
-	server *exec.Cmd
-	exited chan error
-	log    *logTail
-	addr   string // of the plugin server
-	health string // of its health listener
+	notes   *process // the MCP server that is guarded
+	plugins *process // the plugin server
+	gateway *process
 }
 
-func (d *demo) pluginFile() string { return filepath.Join(d.dir, "plugins.yaml") }
-func (d *demo) clientFile() string { return filepath.Join(d.dir, "client.yaml") }
+func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
 
-func (d *demo) heading(text string) {
-	fmt.Printf("\n── %s\n", text)
+func (d *demo) write(name, text string, replacements ...string) error {
+	return os.WriteFile(d.path(name), []byte(strings.NewReplacer(replacements...).Replace(text)), 0o600)
 }
 
-// command prepares a sallyport command in the demo's folder, with nothing of
-// the caller's environment that could change what it shows.
-func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, d.binary, args...)
+func heading(text string) { fmt.Printf("\n── %s\n", text) }
+
+// command prepares a command in the demo's folder, with nothing of the caller's
+// environment that could change what it shows.
+func (d *demo) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = d.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir}
 	return cmd
 }
 
-// certificates makes the demo's CA, the gateway's certificate and three
-// plugins', and a second CA that nobody here trusts.
+// certificates makes the demo's CA, the gateway's certificate and two plugins',
+// and a second CA that nobody here trusts.
 func (d *demo) certificates(ctx context.Context) error {
-	d.heading("Certificates: a CA, the gateway's, and one per plugin")
-	if err := os.WriteFile(d.pluginFile(), []byte(pluginFile), 0o600); err != nil {
-		return err
-	}
+	heading("Certificates: a CA, the gateway's, and one per plugin")
 	for _, args := range [][]string{
 		{"certs", "gateway", "--profile", "modern"},
 		{"certs", "plugin", "ReplaceBadWordsPlugin", "--profile", "modern"},
@@ -95,138 +102,70 @@ func (d *demo) certificates(ctx context.Context) error {
 		{"certs", "gateway", "--profile", "modern", "--dir", "elsewhere"},
 	} {
 		fmt.Printf("$ sallyport %s\n", strings.Join(args, " "))
-		if out, err := d.command(ctx, args...).CombinedOutput(); err != nil {
+		if out, err := d.command(ctx, d.binary, args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("sallyport %s: %w\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 	return nil
 }
 
-// serve starts the plugin server and waits until it listens.
-func (d *demo) serve(ctx context.Context) error {
-	d.heading("A plugin server in a process of its own, demanding client certificates")
-	fmt.Println("$ PLUGINS_CONFIG_PATH=plugins.yaml sallyport plugin-server")
-	cmd := d.command(ctx, "plugin-server", "--log-format", "json")
-	cmd.Env = append(cmd.Env, "PLUGINS_CONFIG_PATH=plugins.yaml")
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 15 * time.Second
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
+// serve starts the three processes: what is guarded, the guardrails, and the
+// gateway between them and the client.
+func (d *demo) serve(ctx context.Context) (err error) {
+	heading("An MCP server, a plugin server that demands client certificates, and the gateway")
+	fmt.Println("$ notes -http 127.0.0.1:0")
+	if d.notes, err = d.begin(ctx, d.command(ctx, d.notesBinary, "-http", "127.0.0.1:0")); err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	fmt.Printf("  listening on %s\n", d.notes.addr)
+	if err := d.servePlugins(ctx, "0"); err != nil {
 		return err
 	}
-	d.server, d.exited, d.log = cmd, make(chan error, 1), newLogTail()
-	go func() {
-		d.log.follow(stderr)
-		d.exited <- cmd.Wait()
-	}()
-	line, err := d.log.await(0, func(r record) bool { return r["msg"] == "listening" })
-	if err != nil {
-		return fmt.Errorf("the plugin server did not start: %w\n%s", err, d.log.text())
-	}
-	d.addr, d.health = line.get("addr"), line.get("health")
-	fmt.Printf("  listening on %s (mTLS), health on http://%s\n", d.addr, d.health)
-
-	_, port, _ := strings.Cut(d.addr, ":")
-	return os.WriteFile(d.clientFile(), []byte(strings.ReplaceAll(clientTemplate, "PORT", port)), 0o600)
-}
-
-// stop ends the plugin server and reports when it did not end well.
-func (d *demo) stop() error {
-	if err := d.server.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	port := d.plugins.port()
+	if err := d.write("client.yaml", clientFile, "PORT", port); err != nil {
 		return err
 	}
-	if err := <-d.exited; err != nil {
-		return fmt.Errorf("the plugin server ended badly: %w\n%s", err, d.log.text())
+	if err := d.write("sallyport.yaml", gatewayFile, "UPSTREAM", d.notes.addr); err != nil {
+		return err
 	}
+	fmt.Println("$ sallyport gateway --config sallyport.yaml")
+	if d.gateway, err = d.begin(ctx, d.command(ctx, d.binary, "gateway", "--config", "sallyport.yaml", "--verbose", "--log-format", "json")); err != nil {
+		return err
+	}
+	fmt.Printf("  listening on %s\n", d.gateway.addr)
 	return nil
 }
 
-// record is one line of the plugin server's JSON log.
-type record map[string]any
-
-func (r record) get(key string) string {
-	s, _ := r[key].(string)
-	return s
+// servePlugins starts the plugin server on a port.
+func (d *demo) servePlugins(ctx context.Context, port string) (err error) {
+	if err := d.write("plugins.yaml", serverFile, "PORT", port); err != nil {
+		return err
+	}
+	fmt.Println("$ PLUGINS_CONFIG_PATH=plugins.yaml sallyport plugin-server")
+	cmd := d.command(ctx, d.binary, "plugin-server", "--log-format", "json")
+	cmd.Env = append(cmd.Env, "PLUGINS_CONFIG_PATH=plugins.yaml")
+	if d.plugins, err = d.begin(ctx, cmd); err != nil {
+		return err
+	}
+	fmt.Printf("  listening on %s (mutual TLS), health on http://%s\n", d.plugins.addr, d.plugins.health)
+	return nil
 }
 
-// logTail keeps the log lines of the plugin server and lets a reader wait for
-// one.
-type logTail struct {
-	mu    sync.Mutex
-	lines []record
-	raw   bytes.Buffer
-	ended bool
-	more  chan struct{} // closed and replaced at each change
+// port is the port that the process listens on.
+func (p *process) port() string {
+	_, port, _ := net.SplitHostPort(p.addr)
+	return port
 }
 
-func newLogTail() *logTail { return &logTail{more: make(chan struct{})} }
-
-// follow reads r to its end.
-func (l *logTail) follow(r io.Reader) {
-	dec := json.NewDecoder(io.TeeReader(r, &lockedWriter{l}))
-	for {
-		var line record
-		err := dec.Decode(&line)
-		l.mu.Lock()
-		if err == nil {
-			l.lines = append(l.lines, line)
-		} else {
-			l.ended = true
+// stop ends what runs, the gateway first, and reports what did not end well.
+func (d *demo) stop() (failed error) {
+	for _, p := range []*process{d.gateway, d.plugins, d.notes} {
+		if p == nil {
+			continue
 		}
-		close(l.more)
-		l.more = make(chan struct{})
-		l.mu.Unlock()
-		if err != nil {
-			io.Copy(&lockedWriter{l}, r) //nolint:errcheck // what is left is for the error message
-			return
+		if err := p.stop(); err != nil && failed == nil {
+			failed = err
 		}
 	}
-}
-
-// position is where the next line will stand.
-func (l *logTail) position() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.lines)
-}
-
-// await returns the first line at or after from that ok accepts.
-func (l *logTail) await(from int, ok func(record) bool) (record, error) {
-	deadline := time.After(20 * time.Second)
-	for {
-		l.mu.Lock()
-		for ; from < len(l.lines); from++ {
-			if ok(l.lines[from]) {
-				defer l.mu.Unlock()
-				return l.lines[from], nil
-			}
-		}
-		ended, more := l.ended, l.more
-		l.mu.Unlock()
-		if ended {
-			return nil, errors.New("its log ended")
-		}
-		select {
-		case <-more:
-		case <-deadline:
-			return nil, errors.New("its log did not say so within 20 s")
-		}
-	}
-}
-
-func (l *logTail) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.raw.String()
-}
-
-type lockedWriter struct{ l *logTail }
-
-func (w *lockedWriter) Write(p []byte) (int, error) {
-	w.l.mu.Lock()
-	defer w.l.mu.Unlock()
-	return w.l.raw.Write(p)
+	return failed
 }
