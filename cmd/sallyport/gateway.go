@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ SIGTERM lets calls in flight finish (10 s) and exits 0.`,
 			if cmd.Flags().Changed("require-tls") {
 				flags["require-tls"] = strconv.FormatBool(requireTLS)
 			}
+			tuneGC()
 			path := cmp.Or(file, os.Getenv("SALLYPORT_CONFIG"), gatewayDefaultConfig)
 			return a.gateway(cmd.Context(), path, flags)
 		},
@@ -61,6 +63,14 @@ SIGTERM lets calls in flight finish (10 s) and exits 0.`,
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` of the MCP endpoint, instead of the file's")
 	cmd.Flags().BoolVar(&requireTLS, "require-tls", false, "refuse a plaintext listener and http plugin URLs (PLUGINS_REQUIRE_TLS)")
 	return cmd
+}
+
+// tuneGC lets the small heap of a process that relays grow to three times its
+// size before it is collected; GOGC and GOMEMLIMIT say otherwise.
+func tuneGC() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(300)
+	}
 }
 
 // gateway reads the file, makes everything that it names, binds the listeners

@@ -21,7 +21,7 @@ func scriptMCP(ts *testscript.TestScript, neg bool, args []string) {
 		name = uri
 	}
 	params = wire.SetMember(nil, params, "_meta", []byte(`{"`+wire.MetaRevision+`":"`+wire.Revision2026_07+`","`+wire.MetaCapabilities+`":{}}`))
-	req, err := http.NewRequest(http.MethodPost, "http://"+args[0]+"/mcp", strings.NewReader(string(wire.AppendRequest(nil, []byte("1"), method, params)))) //nolint:noctx // the client's timeout
+	req, err := http.NewRequest(http.MethodPost, "http://"+args[0]+"/mcp", strings.NewReader(string(wire.AppendRequest(nil, []byte("1"), method, params))))
 	ts.Check(err)
 	req.Header.Set("Content-Type", wire.MediaJSON)
 	req.Header.Set("Accept", wire.MediaJSON)

@@ -26,6 +26,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		front.Refuse(w, http.StatusNotFound, "there is nothing here: the MCP endpoint is "+path)
 		return
 	}
+	if allowOrigin(w, r) {
+		return
+	}
 	switch r.Method {
 	case http.MethodPost:
 		e.post(w, r)

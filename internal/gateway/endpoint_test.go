@@ -243,6 +243,34 @@ func TestLargePayloadsAreRefused(t *testing.T) {
 	}
 }
 
+// Answers to an upstream's questions are content that no plugin can judge yet.
+func TestInputResponsesAreRefusedWhereAPluginJudges(t *testing.T) {
+	f := startFake(t, &fakeServer{modern: true})
+	params := `{"name":"echo","inputResponses":{"q":{"action":"accept"}},"requestState":"s"}`
+	if a := serve(t, Config{}, says(behaviours["pass"], "", plugin.ToolPreInvoke), f).modern(t, "tools/call", params, ""); a.message(t).Error == nil || len(f.calls()) != 0 {
+		t.Errorf("%s", a.body)
+	}
+	if a := serve(t, Config{}, says(behaviours["pass"], "", plugin.ToolPostInvoke), f).modern(t, "tools/call", params, ""); a.message(t).Error != nil || !strings.Contains(f.calls()[0].params, `"requestState":"s"`) {
+		t.Errorf("%s", a.body)
+	}
+}
+
+// A page that may call is told so, in the browser's words.
+func TestPagesAreAnswered(t *testing.T) {
+	s := serve(t, Config{}, nil)
+	a := send(t, "OPTIONS", s.url, "", "Origin: https://app.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type,mcp-param-x")
+	if a.status != 204 || a.header.Get("Access-Control-Allow-Origin") != "https://app.example" || a.header.Get("Access-Control-Allow-Headers") != "content-type,mcp-param-x" {
+		t.Errorf("%d %v", a.status, a.header)
+	}
+	a = s.modern(t, "tools/list", `{}`, "", "Origin: https://app.example")
+	if a.status != 200 || a.header.Get("Access-Control-Allow-Origin") != "https://app.example" || !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Mcp-Session-Id") {
+		t.Errorf("%d %v", a.status, a.header)
+	}
+	if a = send(t, "OPTIONS", s.url, ""); a.status != 405 || a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("no page: %d %v", a.status, a.header)
+	}
+}
+
 func TestAdmin(t *testing.T) {
 	s := serve(t, Config{Degraded: func() []Degraded { return []Degraded{{Plugin: "P", Reason: "down"}} }}, nil, startFake(t, &fakeServer{}))
 	admin := httptest.NewServer(s.Admin())

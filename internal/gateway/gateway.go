@@ -21,7 +21,9 @@
 //     pass as they are.
 //   - completion/complete has no hook. Where a plugin judges that prompt or
 //     resource the answer is an empty completion.
-//   - Methods that are not listed here are refused, never forwarded.
+//   - inputResponses are content that no hook has: where a plugin judges the
+//     call they are refused.
+//   - Methods that are not served here are refused, never forwarded.
 //   - A name or uri that a plugin changed is resolved again, and plugins whose
 //     conditions it meets only now have their say.
 //

@@ -137,6 +137,12 @@ func (j *job) direct(e *entry) {
 func (j *job) before(ctx context.Context) (json.RawMessage, *end) {
 	pre, _ := j.guard.hooks()
 	j.first = j.guard.payload(j.q)
+	if wire.Member(j.q.m.Params, "inputResponses") != nil && j.g.pipe.Guards(ctx, pre, j.first, j.shared) {
+		return nil, &end{
+			fault:   wire.Errorf(wire.CodeInvalidParams, "Invalid params: inputResponses would reach the upstream without a plugin having judged them"),
+			outcome: "refused: inputResponses",
+		}
+	}
 	out := j.g.pipe.Run(ctx, pre, j.first, j.shared)
 	for {
 		j.record.add(pre, out)

@@ -75,11 +75,11 @@ func TestAGuardrailIsNeverSkipped(t *testing.T) {
 		t.Run("gateway before plugin server, "+name, func(t *testing.T) {
 			g := newGuarded(t, hooks...)
 			is(t, g.call(t), "unreachable")
-			stop := g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
+			stop := g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
 			is(t, g.call(t), "")
 			stop()
 			is(t, g.call(t), "unreachable")
-			g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
+			g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
 			is(t, g.call(t), "")
 		})
 		for other, entry := range map[string]server.Entry{
@@ -88,10 +88,10 @@ func TestAGuardrailIsNeverSkipped(t *testing.T) {
 		} {
 			t.Run("plugin server replaced by one "+other+", "+name, func(t *testing.T) {
 				g := newGuarded(t, hooks...)
-				stop := g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
+				stop := g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
 				is(t, g.call(t), "")
 				stop()
-				g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), entry)
+				g.start(t, g.addr, g.ca.Plugin(t, "P"), entry)
 				is(t, g.call(t), "not declared")
 			})
 		}
@@ -103,32 +103,32 @@ func TestAGuardrailIsNeverSkipped(t *testing.T) {
 		} {
 			t.Run("certificate: "+cause+", "+name, func(t *testing.T) {
 				g := newGuarded(t, hooks...)
-				stop := g.rig.serve(t, g.addr, leaf(t, g.rig), marks("P"))
+				stop := g.start(t, g.addr, leaf(t, g.rig), marks("P"))
 				is(t, g.call(t), cause)
 				stop()
-				stop = g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
+				stop = g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
 				is(t, g.call(t), "")
 				stop()
-				g.rig.serve(t, g.addr, leaf(t, g.rig), marks("P"))
+				g.start(t, g.addr, leaf(t, g.rig), marks("P"))
 				is(t, g.call(t), cause) // also when it was known before
 			})
 		}
 	}
 	t.Run("plugin server replaced by one with other hooks", func(t *testing.T) {
 		g := newGuarded(t, pre)
-		stop := g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
+		stop := g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
 		is(t, g.call(t), "")
 		stop()
-		stop = g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P", plugin.PromptPreFetch))
+		stop = g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P", plugin.PromptPreFetch))
 		is(t, g.call(t), "not declared")
 		stop()
-		g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
+		g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
 		is(t, g.call(t), "")
 	})
 	t.Run("a typo in a hook's name", func(t *testing.T) {
 		g := newGuarded(t, "tool_pre_invok")
 		is(t, g.call(t), "unreachable")
-		g.rig.serve(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
+		g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("P"))
 		is(t, g.call(t), "not declared")
 		if log := g.log.String(); !strings.Contains(log, "tool_pre_invok") || !strings.Contains(log, `nearest that it reports is \"tool_pre_invoke\"`) {
 			t.Errorf("log:\n%s", log)

@@ -74,7 +74,7 @@ var guardedCalls = []struct {
 func TestModes(t *testing.T) {
 	a := &actor{}
 	r, addr := newRig(t), address(t)
-	r.serve(t, addr, r.ca.Plugin(t, "P"), server.Entry{Name: "P", Kind: "test", Plugin: a})
+	r.start(t, addr, r.ca.Plugin(t, "P"), server.Entry{Name: "P", Kind: "test", Plugin: a})
 	up := r.remote(t, addr)
 	modes := []pipeline.Mode{pipeline.Enforce, pipeline.EnforceIgnoreError, pipeline.Permissive, pipeline.Audit, pipeline.Disabled}
 	for _, call := range guardedCalls {

@@ -41,9 +41,9 @@ func address(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// serve starts a plugin server with the certificate of leaf at addr and returns
+// start starts a plugin server with the certificate of leaf at addr and returns
 // what stops it.
-func (r *rig) serve(t *testing.T, addr string, leaf *pkitest.Leaf, entries ...server.Entry) (stop func()) {
+func (r *rig) start(t *testing.T, addr string, leaf *pkitest.Leaf, entries ...server.Entry) (stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
