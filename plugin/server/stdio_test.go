@@ -4,9 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -134,5 +138,128 @@ func TestStdioDrains(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// blocked is a plugin whose calls do not return before release is closed, and
+// counts them.
+func blocked(entered *atomic.Int32, release <-chan struct{}) Entry {
+	return entry(func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+		entered.Add(1)
+		<-release
+		return plugin.Continue(), nil
+	})
+}
+
+// numbered is a hook call with an id.
+func numbered(id int, payload string) string {
+	return strings.Replace(hookMessage(payload, testContext), `"id":1`, fmt.Sprintf(`"id":%d`, id), 1) + "\n"
+}
+
+// With as many calls at work as may be, and more that wait, cancellations and
+// the end of stdin are seen at once. A call that waits can be cancelled too.
+func TestStdioListensWhileItIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var entered, cancelled atomic.Int32
+		k := startStdio(t, t.Context(), nil, entry(func(ctx context.Context, _ plugin.Hook, _ json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
+			entered.Add(1)
+			<-ctx.Done()
+			cancelled.Add(1)
+			return nil, ctx.Err()
+		}))
+		for id := range maxConcurrent {
+			k.say(t, numbered(id, `{}`))
+		}
+		synctest.Wait()
+		k.say(t, numbered(1000, `{}`)+numbered(1001, `{}`))
+		k.say(t, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1000}}`+"\n")
+		k.say(t, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}`+"\n")
+		synctest.Wait()
+		if entered.Load() != maxConcurrent+1 || cancelled.Load() != 1 {
+			t.Fatalf("%d calls began and %d were cancelled", entered.Load(), cancelled.Load())
+		}
+		k.in.Close()
+		go func() { _, _ = io.Copy(io.Discard, k.out) }()
+		select {
+		case err := <-k.ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(15 * time.Second): // of the bubble: more than DrainTimeout
+			t.Error("the end of stdin is not seen")
+		}
+	})
+}
+
+// When ServeStdio has returned no call begins any more: neither one that has
+// waited for others nor one that is sent then.
+func TestStdioBeginsNothingAfterItsEnd(t *testing.T) {
+	for range 20 { // what is to be seen was a choice at random
+		synctest.Test(t, func(t *testing.T) {
+			var entered atomic.Int32
+			release := make(chan struct{})
+			e := blocked(&entered, release)
+			e.Timeout = time.Hour
+			ctx, cancel := context.WithCancel(t.Context())
+			k := startStdio(t, ctx, nil, e)
+			for id := range maxConcurrent {
+				k.say(t, numbered(id, `{}`))
+			}
+			k.say(t, numbered(1000, `{}`))
+			synctest.Wait()
+			cancel()
+			if err := <-k.ended; err != nil {
+				t.Error(err)
+			}
+			late := make(chan struct{})
+			go func() { defer close(late); _, _ = io.WriteString(k.in, numbered(1001, `{}`)) }()
+			synctest.Wait()
+			close(release)
+			synctest.Wait()
+			if n := entered.Load(); n != maxConcurrent {
+				t.Errorf("%d calls began, %d of them late", n, n-maxConcurrent)
+			}
+			k.in.Close()
+			<-late
+		})
+	}
+}
+
+// An id is in use until its request has been answered: then a cancellation
+// means one call, and an answer too.
+func TestStdioRefusesAnIDInUse(t *testing.T) {
+	entered, cancelled := make(chan struct{}, 2), make(chan struct{})
+	k := startStdio(t, t.Context(), nil, entry(func(ctx context.Context, _ plugin.Hook, _ json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
+		entered <- struct{}{}
+		<-ctx.Done()
+		close(cancelled)
+		return nil, ctx.Err()
+	}))
+	k.say(t, numbered(1, `{}`))
+	<-entered
+	k.say(t, numbered(1, `{}`))
+	k.hear(t, `"id":1,"error":{"code":-32600,"message":"Invalid request: the id belongs to a request that has not been answered"}`)
+	k.say(t, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`+"\n")
+	<-cancelled
+}
+
+// Requests that wait are bounded by their bytes; what is over that is told so.
+func TestStdioRefusesMoreThanItHolds(t *testing.T) {
+	var entered atomic.Int32
+	release := make(chan struct{})
+	k := startStdio(t, t.Context(), nil, blocked(&entered, release))
+	payload := `{"name":"` + strings.Repeat("x", 999_000) + `"}`
+	for id := range 67 {
+		k.say(t, numbered(id, payload))
+	}
+	k.hear(t, `"id":66,"error":{"code":-32603,"message":"too many requests wait for an answer"}`)
+	close(release)
+	go func() { _, _ = io.Copy(io.Discard, k.out) }()
+	k.in.Close()
+	if err := <-k.ended; err != nil {
+		t.Error(err)
+	}
+	if n := entered.Load(); n != 66 {
+		t.Errorf("%d calls ran", n)
 	}
 }
