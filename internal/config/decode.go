@@ -259,7 +259,7 @@ func (d *decoder) object(v *value, s *shape, path string) {
 		v.fields[e.key] = item
 	}
 	for _, f := range s.fields {
-		if _, null := v.null(f.key); f.required && v.fields[f.key] == nil && !(null && f.notNull) {
+		if _, null := v.null(f.key); f.required && v.fields[f.key] == nil && (!null || !f.notNull) {
 			d.add(v.pos, fmt.Sprintf("%s has no %s", orFile(path), f.key), "")
 		}
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -320,5 +321,21 @@ func TestResolveFaults(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "geheim") || len(hint.Of(err)) == 0 {
 			t.Errorf("%v, %v", err, hint.Of(err))
 		}
+	}
+}
+
+// TestTheShippedGatewayFile is the default of sallyport gateway, in the folder
+// that it is shipped in.
+func TestTheShippedGatewayFile(t *testing.T) {
+	t.Chdir("../..")
+	g, err := LoadGateway("sallyport.yaml", Options{Env: env(), Kinds: kinds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(g.Warnings) != 0 || len(g.Upstreams) != 1 || len(g.Client.Plugins) == 0 || g.Admin.V == "" {
+		t.Errorf("%+v, %v", g, g.Warnings)
+	}
+	if _, err := os.Stat(g.Upstreams[0].Cwd.V + "/main.go"); err != nil {
+		t.Error(err)
 	}
 }

@@ -16,6 +16,13 @@
 // wrong era). Which era a server speaks is found out with get_plugin_config,
 // which changes nothing, never with a hook.
 //
+// # What is known
+//
+// Which hooks the plugin has is learned from the server ([Plugin.Discover]), and
+// that answer is trusted only as long as nothing can have changed it unseen: a
+// connection that was open all the time is the sign that it is still the same
+// server. A guardrail is never skipped on an answer of the server before.
+//
 // # Errors
 //
 // What the plugin itself reports is a [*plugin.Error]. Everything else is an
