@@ -23,9 +23,12 @@ type Condition struct {
 	ContentTypes []string // media types
 }
 
-// subject is what conditions look at in a payload.
+// subject is what conditions look at in a payload. It is read when the first
+// condition asks.
 type subject struct {
-	hook plugin.Hook
+	hook    plugin.Hook
+	payload json.RawMessage
+	done    bool
 
 	Name        string          `json:"name"`
 	PromptID    string          `json:"prompt_id"`
@@ -36,9 +39,16 @@ type subject struct {
 }
 
 func newSubject(hook plugin.Hook, payload json.RawMessage) *subject {
-	s := &subject{hook: hook}
+	return &subject{hook: hook, payload: payload}
+}
+
+func (s *subject) read() {
+	if s.done {
+		return
+	}
+	s.done = true
 	// What cannot be read stays empty, and an empty subject meets the condition.
-	_ = json.Unmarshal(payload, s)
+	_ = json.Unmarshal(s.payload, s)
 	var content struct {
 		Camel string `json:"mimeType"`
 		Snake string `json:"mime_type"`
@@ -49,7 +59,6 @@ func newSubject(hook plugin.Hook, payload json.RawMessage) *subject {
 			s.contentType = content.Snake
 		}
 	}
-	return s
 }
 
 // concerns reports whether any of the entry's conditions is met.
@@ -61,6 +70,7 @@ func (s *subject) concerns(e *Entry, req *Request) bool {
 }
 
 func (s *subject) meets(c Condition, req *Request) bool {
+	s.read()
 	user, known := req.userText()
 	return exactly(c.ServerIDs, req.Global.ServerID) &&
 		exactly(c.TenantIDs, req.Global.TenantID) &&
