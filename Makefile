@@ -16,7 +16,7 @@ ifeq ($(RACE),)
 RACE_NOTE = @echo "note: no C compiler found, so the tests run without the race detector"
 endif
 
-.PHONY: all build test check bench interop fuzz demo clean help
+.PHONY: all build test check bench interop conformance fuzz demo clean help
 .PHONY: certs-mcp-all certs-mcp-ca certs-mcp-gateway certs-mcp-plugin certs-mcp-check certs-mcp-renew
 
 all: build
@@ -51,6 +51,9 @@ bench: build ## measure the hook call against a bare net/http POST
 
 interop: build ## try real MCP servers and clients, from npm and PyPI, through the gateway
 	@$(GO) run ./test/interop $(BIN)
+
+conformance: build ## report the numbers of the MCP conformance suite, directly and through the gateway
+	@$(GO) run ./test/interop -conformance $(BIN)
 
 # Minimising one input may take a minute of its own by default: all of the run.
 fuzz: ## run each fuzz target for FUZZTIME (60s)

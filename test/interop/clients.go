@@ -53,7 +53,7 @@ func (l *lab) clients(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
-	gateway, url, err := l.gateway(ctx, upstreams...)
+	gateway, url, err := l.gateway(ctx, guarded, upstreams...)
 	if err != nil {
 		return err
 	}

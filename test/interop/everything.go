@@ -33,7 +33,7 @@ func (l *lab) everything(ctx context.Context, t *table) error {
 		for _, revision := range []string{legacy, modern} {
 			// A gateway each, and with it a session of the upstream: the server
 			// keeps what it has zipped for as long as its session.
-			gateway, url, err := l.gateway(ctx, u)
+			gateway, url, err := l.gateway(ctx, guarded, u)
 			if err != nil {
 				return err
 			}

@@ -126,10 +126,16 @@ type upstream struct {
 	Args    []string `json:"args,omitempty"`
 }
 
+// Heads of a gateway's file: with the plugin in the path, and without.
+const (
+	unguarded = "listen: 127.0.0.1:0\n"
+	guarded   = unguarded + "plugins_file: client.yaml\n"
+)
+
 // gateway starts one in front of these upstreams and returns its URL.
-func (l *lab) gateway(ctx context.Context, upstreams ...upstream) (*process, string, error) {
+func (l *lab) gateway(ctx context.Context, head string, upstreams ...upstream) (*process, string, error) {
 	var b strings.Builder
-	b.WriteString("listen: 127.0.0.1:0\nplugins_file: client.yaml\nupstreams:\n")
+	b.WriteString(head + "upstreams:\n")
 	var names []string
 	for _, u := range upstreams {
 		entry, err := json.Marshal(u)

@@ -3,7 +3,7 @@
 // compared to the one that the server gives directly; and the official clients
 // in front of it. A plugin over mutual TLS is in the path throughout.
 //
-//	go run ./test/interop bin/sallyport
+//	go run ./test/interop [-conformance] bin/sallyport
 //
 // What it needs it installs by name and version into .tools/interop. Where npm,
 // Python or a registry is missing it says so and goes on without; with
@@ -39,6 +39,7 @@ func main() {
 
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("interop", flag.ContinueOnError)
+	conformance := flags.Bool("conformance", false, "run the conformance suite instead, and report its numbers")
 	folder := flags.String("tools", ".tools/interop", "`folder` to install into")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: interop [flags] bin/sallyport")
@@ -65,7 +66,11 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	t := &table{}
-	err = errors.Join(l.everything(ctx, t), l.clients(ctx, t))
+	if *conformance {
+		err = l.conformance(ctx, t)
+	} else {
+		err = errors.Join(l.everything(ctx, t), l.clients(ctx, t))
+	}
 	t.print()
 	fmt.Printf("\n%.1f s\n", time.Since(start).Seconds())
 	if err != nil {

@@ -21,7 +21,9 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	addr string
-	rest chan struct{} // closed when its standard error has ended
+
+	found chan string   // the address, once it is known
+	rest  chan struct{} // closed when its standard error has ended
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -35,20 +37,12 @@ func environment(home string, more ...string) []string {
 
 // start runs cmd until a line of its standard error tells its address.
 func start(ctx context.Context, name string, cmd *exec.Cmd) (*process, error) {
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 15 * time.Second
-	out, err := cmd.StderrPipe()
+	p, err := launch(cmd, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	p := &process{name: name, cmd: cmd, rest: make(chan struct{})}
-	found := make(chan string, 1)
-	go p.follow(out, found)
 	select {
-	case p.addr = <-found:
+	case p.addr = <-p.found:
 		return p, nil
 	case <-p.rest:
 	case <-time.After(30 * time.Second):
@@ -58,7 +52,23 @@ func start(ctx context.Context, name string, cmd *exec.Cmd) (*process, error) {
 	return nil, errors.Join(fmt.Errorf("%s did not listen:\n%s", name, p.text()), err)
 }
 
-func (p *process) follow(out io.Reader, found chan<- string) {
+// launch runs cmd and keeps what it writes to standard error.
+func launch(cmd *exec.Cmd, name string) (*process, error) {
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 15 * time.Second
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{name: name, cmd: cmd, found: make(chan string, 1), rest: make(chan struct{})}
+	go p.follow(out)
+	return p, nil
+}
+
+func (p *process) follow(out io.Reader) {
 	defer close(p.rest)
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
@@ -68,7 +78,10 @@ func (p *process) follow(out io.Reader, found chan<- string) {
 		p.mu.Unlock()
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
-			found <- record.Addr
+			select {
+			case p.found <- record.Addr:
+			default: // it listens somewhere else too
+			}
 		}
 	}
 	_, _ = io.Copy(io.Discard, out) // a full pipe would stop it
