@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -69,6 +70,15 @@ func (s *childServer) run() {
 		s.say("%s", `{"level":"info","msg":"ready"}`)
 	case "stubborn":
 		ignoreSignals()
+	case "slow", "slow both", "slow deaf":
+		<-time.After(300 * time.Millisecond)
+	case "flips": // legacy the first time, modern from then on
+		s.mode = "modern"
+		if _, err := os.Stat("flipped"); err != nil {
+			s.mode = "legacy"
+			f, _ := os.Create("flipped")
+			f.Close()
+		}
 	}
 	for {
 		line, err := s.in.ReadString('\n')
@@ -91,8 +101,9 @@ func (s *childServer) answer(m *wire.Message) {
 	old := s.mode == "legacy" || s.mode == "silent" || s.mode == "strict" || s.mode == "chatty"
 	switch {
 	case s.mode == "mute":
-	case s.mode == "both" && m.Method == wire.MethodInitialize:
+	case s.mode == "slow both" && m.Method == wire.MethodInitialize:
 		s.result(m, initialized)
+	case s.mode == "slow deaf" && m.Method == wire.MethodInitialize:
 	case m.Method == wire.MethodDiscover && s.mode == "silent":
 	case m.Method == wire.MethodDiscover && s.mode == "strict" && !s.greeted:
 		os.Exit(1) //nolint:forbidigo // the child's end is the point

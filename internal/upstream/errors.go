@@ -99,8 +99,7 @@ func (u *Upstream) fail(ctx context.Context, doing string, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%s at upstream %q: %w", doing, u.cfg.Name, context.Cause(ctx))
 	}
-	var ours *misuse
-	if errors.As(err, &ours) {
+	if ours, ok := errors.AsType[*misuse](err); ok {
 		return fmt.Errorf("%s at upstream %q: %w", doing, u.cfg.Name, ours.err)
 	}
 	e := u.explain(ctx, doing, err)

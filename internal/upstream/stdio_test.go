@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -80,6 +79,51 @@ func TestStdioEras(t *testing.T) {
 				t.Errorf("state %+v", st)
 			}
 		})
+	}
+}
+
+// TestStdioSlowStart: a process that answers server/discover after initialize
+// was sent as well is of the era in which it answers that.
+func TestStdioSlowStart(t *testing.T) {
+	for mode, era := range map[string]wire.Era{"slow": wire.Modern, "slow both": wire.Legacy, "slow deaf": wire.Modern} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			u := start(t, spawn(t, mode), Options{ProbeTimeout: 50 * time.Millisecond})
+			info, err := u.Info(within(t))
+			if err != nil || info.Era != era {
+				t.Errorf("info %+v, error %v", info, err)
+			}
+			if got := call(t, u, "hard", `{"name":"hard"}`); got != hard {
+				t.Errorf("result %s", got)
+			}
+		})
+	}
+}
+
+// TestStdioEraIsKept from one process to the next, and found again when the next
+// is of another.
+func TestStdioEraIsKept(t *testing.T) {
+	again := make(chan string, 10)
+	o := Options{OnChange: func(m string) { again <- m }}
+	u := start(t, spawn(t, "strict"), o)
+	<-again // after the end by server/discover
+	call(t, u, "hard", `{"name":"hard"}`)
+	fails(t, u, "die", Unreachable, "exit status 7")
+	<-again
+	call(t, u, "hard", `{"name":"hard"}`)
+	if st := u.State(); st.Restarts != 2 { // one by server/discover, one by die
+		t.Errorf("state %+v", st)
+	}
+	cfg := spawn(t, "flips")
+	cfg.Cwd = t.TempDir()
+	u = start(t, cfg, o)
+	for _, era := range []wire.Era{wire.Legacy, wire.Modern} {
+		call(t, u, "hard", `{"name":"hard"}`)
+		if info, err := u.Info(within(t)); err != nil || info.Era != era {
+			t.Errorf("info %+v, error %v", info, err)
+		}
+		fails(t, u, "die", Unreachable, "exit status 7")
+		<-again
 	}
 }
 
@@ -184,7 +228,7 @@ func TestStdioSilenceIsATimeout(t *testing.T) {
 // TestStdioPausesGrow between the starts of a process that ends each time.
 func TestStdioPausesGrow(t *testing.T) {
 	pauses := make(chan time.Duration, 100)
-	handler := slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	handler := slog.NewTextHandler(&logText{}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == "in" {
 			pause, _ := time.ParseDuration(a.Value.String())
 			pauses <- pause
