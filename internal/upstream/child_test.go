@@ -56,6 +56,7 @@ type childServer struct {
 	in        *bufio.Reader
 	greeted   bool
 	cancelled []string
+	seen      []string // methods
 }
 
 func (s *childServer) say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
@@ -98,6 +99,7 @@ func (s *childServer) run() {
 }
 
 func (s *childServer) answer(m *wire.Message) {
+	s.seen = append(s.seen, m.Method)
 	old := s.mode == "legacy" || s.mode == "silent" || s.mode == "strict" || s.mode == "chatty"
 	switch {
 	case s.mode == "mute":
@@ -157,6 +159,9 @@ func (s *childServer) tool(m *wire.Message) {
 		s.result(m, fmt.Sprint(os.Getpid()))
 	case "cancelled":
 		s.result(m, "["+strings.Join(s.cancelled, ",")+"]")
+	case "seen":
+		seen, _ := json.Marshal(s.seen)
+		s.result(m, string(seen))
 	case "ping":
 		s.say(`{"jsonrpc":"2.0","id":"a","method":"ping"}`)
 		s.say(`{"jsonrpc":"2.0","id":"b","method":"elicitation/create","params":{}}`)

@@ -105,14 +105,16 @@ func TestStdioSlowStart(t *testing.T) {
 func TestStdioEraIsKept(t *testing.T) {
 	again := make(chan string, 10)
 	o := Options{OnChange: func(m string) { again <- m }}
-	u := start(t, spawn(t, "strict"), o)
-	<-again // after the end by server/discover
-	call(t, u, "hard", `{"name":"hard"}`)
-	fails(t, u, "die", Unreachable, "exit status 7")
-	<-again
-	call(t, u, "hard", `{"name":"hard"}`)
-	if st := u.State(); st.Restarts != 2 { // one by server/discover, one by die
-		t.Errorf("state %+v", st)
+	u := start(t, spawn(t, "legacy"), o)
+	for _, want := range []string{
+		`["server/discover","initialize","notifications/initialized","tools/call"]`,
+		`["initialize","notifications/initialized","tools/call"]`,
+	} {
+		if got := call(t, u, "seen", `{"name":"seen"}`); got != want {
+			t.Errorf("the process was sent %s, want %s", got, want)
+		}
+		fails(t, u, "die", Unreachable, "exit status 7")
+		<-again
 	}
 	cfg := spawn(t, "flips")
 	cfg.Cwd = t.TempDir()
@@ -124,6 +126,9 @@ func TestStdioEraIsKept(t *testing.T) {
 		}
 		fails(t, u, "die", Unreachable, "exit status 7")
 		<-again
+	}
+	if st := u.State(); st.Restarts != 2 { // the modern one was not started twice to find out
+		t.Errorf("state %+v", st)
 	}
 }
 
