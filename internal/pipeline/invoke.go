@@ -25,8 +25,6 @@ func (p *Pipeline) invoke(ctx context.Context, e *Entry, hook plugin.Hook, out *
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, e.Timeout, fmt.Errorf("no answer within %s: %w", e.Timeout, context.DeadlineExceeded))
-	defer cancel()
 	c := req.contextFor(e.Name)
 	done := make(chan answered, 1)
 	go func() {

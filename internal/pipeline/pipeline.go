@@ -183,6 +183,8 @@ func (p *Pipeline) Guards(ctx context.Context, hook plugin.Hook, payload json.Ra
 		if e.Mode == Disabled || e.Mode == Audit || !subject.concerns(&e, req) {
 			return false
 		}
+		ctx, cancel := e.limit(ctx)
+		defer cancel()
 		runs, err := e.runsOn(ctx, hook)
 		return runs || err != nil
 	})
@@ -196,30 +198,45 @@ func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMe
 		if e.Mode == Disabled || !subject.concerns(e, req) || (rest && req.ran[turn{e.Name, hook}]) {
 			continue
 		}
-		runs, err := e.runsOn(ctx, hook)
-		if err == nil && !runs {
-			continue
-		}
-		if len(out.Payload) > p.o.MaxPayloadBytes {
-			err := fmt.Errorf("the payload has %d bytes, over max_payload_bytes %d", len(out.Payload), p.o.MaxPayloadBytes)
-			out.Refusal = &Refusal{Err: err}
-			return out
-		}
-		req.setRan(e.Name, hook)
-		start := time.Now()
-		var result *plugin.Result
-		if err == nil {
-			result, err = p.invoke(ctx, e, hook, out, req)
-		}
-		p.settle(e, hook, out, result, err, time.Since(start))
+		changed := p.step(ctx, e, hook, out, req)
 		if out.Refusal != nil {
 			return out
 		}
-		if result != nil && result.ModifiedPayload != nil {
+		if changed {
 			subject = newSubject(hook, out.Payload)
 		}
 	}
 	return out
+}
+
+// step runs one plugin if it has the hook, and reports whether it answered with
+// a payload. What is asked of the plugin, its hooks included, shares one time
+// limit.
+func (p *Pipeline) step(ctx context.Context, e *Entry, hook plugin.Hook, out *Outcome, req *Request) (changed bool) {
+	ctx, cancel := e.limit(ctx)
+	defer cancel()
+	start := time.Now()
+	runs, err := e.runsOn(ctx, hook)
+	if err == nil && !runs {
+		return false
+	}
+	if len(out.Payload) > p.o.MaxPayloadBytes {
+		err := fmt.Errorf("the payload has %d bytes, over max_payload_bytes %d", len(out.Payload), p.o.MaxPayloadBytes)
+		out.Refusal = &Refusal{Err: err}
+		return false
+	}
+	req.setRan(e.Name, hook)
+	var result *plugin.Result
+	if err == nil {
+		result, err = p.invoke(ctx, e, hook, out, req)
+	}
+	p.settle(e, hook, out, result, err, time.Since(start))
+	return result != nil && result.ModifiedPayload != nil
+}
+
+// limit returns ctx with the entry's time limit.
+func (e *Entry) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, e.Timeout, fmt.Errorf("no answer within %s: %w", e.Timeout, context.DeadlineExceeded))
 }
 
 // runsOn reports whether the entry's plugin has the hook. An error says that it
@@ -233,8 +250,6 @@ func (e *Entry) runsOn(ctx context.Context, hook plugin.Hook) (bool, error) {
 	case !listed && !e.namesCustomHooks():
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
-	defer cancel()
 	hooks, err := d.Discover(ctx)
 	if err != nil {
 		return false, err

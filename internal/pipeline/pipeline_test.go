@@ -340,3 +340,29 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// slow is a plugin whose peer takes its time to say what hooks it has.
+type slow struct{ fake }
+
+func (slow) Discover(ctx context.Context) ([]plugin.Hook, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(4 * time.Second):
+		return plugin.Hooks(), nil
+	}
+}
+
+func TestDiscoveryAndHookShareOneTimeLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := mustNew(t, nil, Entry{Plugin: slow{hang}, Timeout: 5 * time.Second})
+		start := time.Now()
+		out := p.Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(payload), &Request{})
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("took %s, want 5s", took)
+		}
+		if out.Refusal == nil || !errors.Is(out.Refusal.Err, context.DeadlineExceeded) {
+			t.Errorf("refusal = %+v, want a deadline", out.Refusal)
+		}
+	})
+}
