@@ -54,6 +54,7 @@ internal/remote: internal/pkitest plugin/server internal/builtin
 internal/upstream: internal/pkitest
 plugin/server: internal/pkitest internal/builtin internal/remote
 internal/gateway: plugin/server internal/builtin internal/mtls internal/remote internal/pkitest
+internal/front: internal/pkitest
 cmd/sallyport: internal/pkitest
 `
 

@@ -62,6 +62,9 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, done
 		body = make([]byte, size)
 		_, err = io.ReadFull(r.Body, body)
 	}
+	if err == nil {
+		arrived(r.Context())
+	}
 	return body, done, err
 }
 

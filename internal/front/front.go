@@ -139,7 +139,7 @@ func (f *Front) drain(limit time.Duration) {
 	f.log.Info("shutting down", "calls", f.crowd.atWork())
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	f.crowd.closeWaiting()
+	defer f.crowd.closeWaiting()()
 	if err := f.srv.Shutdown(ctx); err != nil {
 		f.log.Warn("shut down with calls in flight", "calls", f.crowd.atWork(), "waited", time.Since(start).Round(time.Millisecond))
 		_ = f.srv.Close()

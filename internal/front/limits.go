@@ -45,9 +45,9 @@ func ProbeLimits() Limits {
 func newHTTPServer(h http.Handler, c *crowd, cfg Config) *http.Server {
 	l := cfg.Limits
 	srv := &http.Server{
-		Handler:           c.working(h),
+		Handler:           c.requests(h),
 		ConnState:         c.track,
-		ConnContext:       withConn,
+		ConnContext:       c.withConn,
 		ReadHeaderTimeout: l.Header,
 		ReadTimeout:       l.Read,
 		WriteTimeout:      l.Read + cfg.Answering + l.Write,
