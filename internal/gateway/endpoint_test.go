@@ -165,7 +165,9 @@ func TestParamHeaders(t *testing.T) {
 		`"deep":{"type":"object","properties":{"n":{"type":"integer","x-mcp-header":"Count"}}}}}},` +
 		`{"name":"broken","inputSchema":{"type":"object","properties":{"a":{"type":"array","x-mcp-header":"A"}}}}`}
 	change := func(_ context.Context, _ plugin.Hook, payload json.RawMessage) (*plugin.Result, error) {
-		return &plugin.Result{Continue: true, ModifiedPayload: json.RawMessage(strings.ReplaceAll(string(payload), "köln", "bonn"))}, nil
+		text := strings.NewReplacer("köln", "bonn", `"tell"`, `"told"`).Replace(string(payload))
+		headers := wire.SetMember(nil, wire.Member([]byte(text), "headers"), "Mcp-Param-Removed", nil)
+		return &plugin.Result{Continue: true, ModifiedPayload: wire.SetMember(nil, []byte(text), "headers", headers)}, nil
 	}
 	f := startFake(t, &fakeServer{modern: true, lists: lists})
 	s := serve(t, Config{}, says(change, "", plugin.ToolPreInvoke), f)
@@ -173,12 +175,12 @@ func TestParamHeaders(t *testing.T) {
 		t.Error(diff)
 	}
 	params := `{"name":"echo","arguments":{"region":"köln","deep":{"n":42}}}`
-	right := []string{"Mcp-Param-Region: " + wire.EncodeHeader("köln"), "Mcp-Param-Count: 42.0", "Mcp-Param-Other: kept"}
+	right := []string{"Mcp-Param-Region: " + wire.EncodeHeader("köln"), "Mcp-Param-Count: 42.0", "Mcp-Param-Other: kept", "Mcp-Param-Changed: tell", "Mcp-Param-Removed: x"}
 	if a := s.modern(t, "tools/call", params, "", right...); a.message(t).Error != nil {
 		t.Fatal(a.body)
 	}
 	h := f.calls()[0].header
-	if h.Get("Mcp-Param-Region") != "bonn" || h.Get("Mcp-Param-Count") != "42" || h.Get("Mcp-Param-Other") != "kept" {
+	if h.Get("Mcp-Param-Region") != "bonn" || h.Get("Mcp-Param-Count") != "42" || h.Get("Mcp-Param-Other") != "kept" || h.Get("Mcp-Param-Changed") != "told" || h.Get("Mcp-Param-Removed") != "" {
 		t.Errorf("the upstream got headers %v", h)
 	}
 	for name, headers := range map[string][]string{

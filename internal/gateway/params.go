@@ -124,12 +124,13 @@ func checkParams(h http.Header, params []binding, arguments json.RawMessage) *wi
 }
 
 // paramHeaders are the Mcp-Param-* headers to the upstream: those that the tool
-// has, by the arguments as they are now, and the client's others.
-func paramHeaders(client http.Header, params []binding, arguments json.RawMessage) http.Header {
+// has, by the arguments as they are now, and the others as plugins left them.
+func paramHeaders(left json.RawMessage, params []binding, arguments json.RawMessage) http.Header {
 	h := http.Header{}
-	for name, values := range client {
-		if strings.HasPrefix(name, wire.HeaderParam) {
-			h[name] = values
+	for name, value := range wire.Members(left) {
+		key := http.CanonicalHeaderKey(string(name))
+		if text, ok := wire.String(value); ok && strings.HasPrefix(key, wire.HeaderParam) && isHeader(key, text) {
+			h[key] = []string{text}
 		}
 	}
 	for i := range params {
