@@ -121,6 +121,8 @@ func (e *endpoint) message(r *http.Request, m *wire.Message, reply *reply, inBat
 		return 0, nil
 	case fault == nil:
 		return http.StatusOK, wire.AppendResult(nil, m.ID, result)
+	case q.era == wire.Modern && fault.Code == wire.CodeMissingCapability:
+		q.status = http.StatusBadRequest // the upstream's word, with the status that belongs to it
 	case q.era == wire.Legacy || q.status == 0:
 		q.status = http.StatusOK
 	}

@@ -228,6 +228,25 @@ func TestTheUpstreamsErrorsPass(t *testing.T) {
 	}
 }
 
+// A capability that the client lacks has a status of its own in the modern era,
+// and none in the old one.
+func TestAMissingCapabilityIsABadRequest(t *testing.T) {
+	f := startFake(t, &fakeServer{modern: true, answer: func(f *fakeServer, w http.ResponseWriter, _ *http.Request, m *wire.Message) bool {
+		w.Header().Set("Content-Type", wire.MediaJSON)
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write(wire.AppendError(nil, m.ID, &wire.Error{Code: wire.CodeMissingCapability, Message: "sampling", Data: json.RawMessage(`{"requiredCapabilities":{"sampling":{}}}`)}))
+		return true
+	}})
+	s := serve(t, Config{}, nil, f)
+	const fault = `"error":{"code":-32021,"message":"sampling","data":{"requiredCapabilities":{"sampling":{}}}}}`
+	if a := s.modern(t, "tools/call", `{"name":"echo"}`, ""); a.status != http.StatusBadRequest || a.body != `{"jsonrpc":"2.0","id":"m1",`+fault {
+		t.Errorf("modern: %d %s", a.status, a.body)
+	}
+	if a := s.legacy(t, s.open(t, wire.Revision2025_11), "tools/call", `{"name":"echo"}`); a.status != http.StatusOK || a.body != `{"jsonrpc":"2.0","id":7,`+fault {
+		t.Errorf("legacy: %d %s", a.status, a.body)
+	}
+}
+
 // A payload over the limit is refused before any plugin sees it, on both sides.
 func TestLargePayloadsAreRefused(t *testing.T) {
 	large := strings.Repeat("x", 1_000_001)
