@@ -5,18 +5,22 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
-// smallBody is the size up to which a body needs no budget.
-const smallBody = 64 << 10
+const (
+	smallBody  = 64 << 10        // a body up to this size needs no budget
+	firstBody  = 4 << 10         // what is made for one of unknown size
+	budgetWait = 5 * time.Second // for budget, in all: the time to read a request goes on meanwhile
+)
 
 // Bodies bounds the memory of large bodies that are being read or worked on:
-// many clients that send a large body slowly wait for each other instead of
-// filling the memory. It is for use by many goroutines at once.
+// when there are too many clients that send one, some have to come again. It is
+// for use by many goroutines at once.
 type Bodies struct {
 	limit int64
 	free  *semaphore.Weighted
@@ -27,51 +31,105 @@ func NewBodies(limit int64) *Bodies {
 	return &Bodies{limit, semaphore.NewWeighted(max(64<<20, 4*limit))}
 }
 
-// take waits until size bytes are free and returns what gives them back. The
-// error is ctx's.
-func (b *Bodies) take(ctx context.Context, size int64) (done func(), err error) {
-	if size <= smallBody {
-		return func() {}, nil
-	}
-	if err := b.free.Acquire(ctx, size); err != nil {
-		return func() {}, err
-	}
-	return func() { b.free.Release(size) }, nil
-}
+// errBusy is the error of a body for which there is no budget.
+var errBusy = errors.New("too many large requests at a time")
 
 // Read reads the whole body of r. The bytes are the caller's; done, which is
 // never nil, gives back what the budget lent for them. A body over the limit is
 // a [*wire.TooLargeError].
+//
+// The budget lends as the body arrives, at most twice as much: what a header
+// promises takes nothing from others.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
+	l := &loan{ctx: r.Context(), free: b.free}
 	size := r.ContentLength
-	if size > b.limit {
-		return nil, func() {}, &wire.TooLargeError{Size: size, Limit: b.limit}
-	}
-	if size < 0 { // chunked: it may become as large as is allowed
-		if done, err = b.take(r.Context(), b.limit); err != nil {
-			return nil, done, err
+	switch {
+	case size > b.limit:
+		return nil, l.end, &wire.TooLargeError{Size: size, Limit: b.limit}
+	case size >= 0:
+		body, err = l.read(r.Body, min(size, smallBody), size)
+		if errors.Is(err, io.EOF) && int64(len(body)) < size {
+			err = io.ErrUnexpectedEOF
 		}
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, b.limit))
+	default: // chunked
+		body, err = l.read(http.MaxBytesReader(w, r.Body, b.limit), min(firstBody, b.limit), b.limit+1)
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			err = &wire.TooLargeError{Limit: b.limit}
 		}
-	} else {
-		if done, err = b.take(r.Context(), size); err != nil {
-			return nil, done, err
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, l.end, err
+	}
+	arrived(r.Context())
+	return body, l.end, nil
+}
+
+// loan is what one body has of the budget.
+type loan struct {
+	ctx   context.Context // of the request
+	free  *semaphore.Weighted
+	bytes int64
+	until time.Time // when to give up waiting; zero before the first wait
+}
+
+func (l *loan) end() {
+	l.free.Release(l.bytes)
+	l.bytes = 0
+}
+
+// read reads size bytes, or up to the end, into a buffer of first bytes that
+// doubles when it is full.
+func (l *loan) read(in io.Reader, first, size int64) ([]byte, error) {
+	body := make([]byte, 0, first)
+	for int64(len(body)) < size {
+		if len(body) == cap(body) {
+			next := min(2*int64(cap(body)), size)
+			if err := l.grow(next); err != nil {
+				return nil, err
+			}
+			body = append(make([]byte, 0, next), body...)
 		}
-		body = make([]byte, size)
-		_, err = io.ReadFull(r.Body, body)
+		n, err := in.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if err != nil {
+			return body, err
+		}
 	}
-	if err == nil {
-		arrived(r.Context())
+	return body, nil
+}
+
+// grow makes the loan one for size bytes.
+func (l *loan) grow(size int64) error {
+	more := size - l.bytes
+	if size <= smallBody {
+		return nil
 	}
-	return body, done, err
+	if !l.free.TryAcquire(more) {
+		if l.until.IsZero() {
+			l.until = time.Now().Add(budgetWait)
+		}
+		ctx, cancel := context.WithDeadline(l.ctx, l.until)
+		defer cancel()
+		if l.free.Acquire(ctx, more) != nil {
+			if err := l.ctx.Err(); err != nil {
+				return err
+			}
+			return errBusy
+		}
+	}
+	l.bytes = size
+	return nil
 }
 
 // RefuseBody answers a body that could not be read to its end. It returns the
 // reason, for a log.
 func RefuseBody(w http.ResponseWriter, err error) string {
 	w.Header().Set("Connection", "close") // the rest of the body is not read
+	if errors.Is(err, errBusy) {
+		w.Header().Set("Retry-After", "1")
+		Refuse(w, http.StatusServiceUnavailable, errBusy.Error())
+		return errBusy.Error()
+	}
 	large, tooLarge := errors.AsType[*wire.TooLargeError](err)
 	if !tooLarge {
 		const reason = "the body could not be read"
