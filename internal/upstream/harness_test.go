@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +101,7 @@ type got struct {
 type scripted struct {
 	t      *testing.T
 	answer func(w http.ResponseWriter, r *got)
+	conns  atomic.Int32 // of a server in a bubble
 
 	mu       sync.Mutex
 	requests []*got

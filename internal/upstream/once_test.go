@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -288,32 +287,6 @@ func forward(t *testing.T, w http.ResponseWriter, r *http.Request, url string) {
 		if err != nil {
 			return
 		}
-	}
-}
-
-// TestStreamsLeaveTheirConnection to the next call.
-func TestStreamsLeaveTheirConnection(t *testing.T) {
-	var conns atomic.Int32
-	s := &scripted{t: t, answer: modern(func(w http.ResponseWriter, r *got) { stream(w, r, `{"jsonrpc":"2.0","id":ID,"result":{}}`) })}
-	srv := httptest.NewUnstartedServer(s)
-	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			conns.Add(1)
-		}
-	}
-	srv.Start()
-	t.Cleanup(srv.Close)
-	u := start(t, Config{URL: srv.URL}, Options{})
-	for range 50 {
-		ctx, cancel := context.WithCancel(within(t))
-		if _, err := u.Do(ctx, tool("a", `{"name":"a"}`)); err != nil {
-			t.Fatal(err)
-		}
-		cancel() // as the end of the client's own request does
-	}
-	// The next call may come before the end of the stream.
-	if n := conns.Load(); n > 10 {
-		t.Errorf("%d connections for 50 calls", n)
 	}
 }
 

@@ -36,7 +36,11 @@ func inBubble(t *testing.T, answer func(w http.ResponseWriter, r *got), o Option
 	t.Helper()
 	l := &pipeListener{make(chan net.Conn), make(chan struct{})}
 	s := &scripted{t: t, answer: answer}
-	srv := &http.Server{Handler: s}
+	srv := &http.Server{Handler: s, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.conns.Add(1)
+		}
+	}}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	t.Cleanup(func() {
@@ -185,6 +189,30 @@ func TestWhatAModernServerSaysAboutItselfGrowsOld(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStreamsLeaveTheirConnection to the next call, though the caller does not
+// wait for their end.
+func TestStreamsLeaveTheirConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u, s := inBubble(t, modern(func(w http.ResponseWriter, r *got) {
+			stream(w, r, `{"jsonrpc":"2.0","id":ID,"result":{}}`)
+			wait(r.http.Context(), streamEnd/2)
+		}), Options{})
+		for range 5 {
+			ctx, cancel := context.WithCancel(t.Context())
+			took(t, 0, func() {
+				if _, err := u.Do(ctx, tool("a", `{"name":"a"}`)); err != nil {
+					t.Error(err)
+				}
+			})
+			cancel() // as the end of the client's own request does
+			wait(t.Context(), streamEnd)
+		}
+		if n := s.conns.Load(); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+	})
 }
 
 // TestAStreamThatStaysOpen after the answer does not hold up the caller, nor the
