@@ -205,7 +205,7 @@ func (sh *shelf) start(s *source, k kind) {
 		sh.fetched = time.Now()
 		sh.until = sh.fetched.Add(got.ttl)
 		if sh.doubted {
-			sh.until = sh.fetched
+			sh.until = sh.fetched.Add(-maxAge) // what has come may be from before the change
 		}
 		s.catalog.version[k].Add(1)
 	})

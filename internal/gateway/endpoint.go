@@ -89,7 +89,7 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 // message answers one message of a client; no bytes answer nothing.
 func (e *endpoint) message(r *http.Request, m *wire.Message, reply *reply, inBatch bool) (status int, answer []byte) {
 	c, fault := m.Call()
-	q := &request{m: m, c: c, era: wire.EraOf(m, &c, r.Header), header: r.Header, peer: r.RemoteAddr, reply: reply}
+	q := &request{m: m, c: c, era: wire.EraOf(m, &c, r.Header), header: r.Header, reply: reply}
 	if q.era == wire.Modern && !m.IsRequest() {
 		return http.StatusAccepted, nil // a modern client cancels by closing its stream
 	}
@@ -240,7 +240,6 @@ type request struct {
 	era     wire.Era
 	session *session // legacy only; nil for initialize
 	header  http.Header
-	peer    string
 	reply   *reply
 	status  int // of HTTP, where a fault in the modern era has another than 200
 }

@@ -1,12 +1,17 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -183,6 +188,43 @@ func TestAChangedListIsFetchedAgain(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"n"}, s.namesOf(t, "tools/list", "tools", "name")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A change that is announced while the list is being fetched is not lost: what
+// comes then may be from before it.
+func TestAChangeDuringAFetchIsNotLost(t *testing.T) {
+	f := startFake(t, lister("a"))
+	entered, release := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	f.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		answer := httptest.NewRecorder()
+		f.ServeHTTP(answer, r)
+		if strings.Contains(string(body), `"tools/list"`) {
+			first.Do(func() { close(entered); <-release })
+		}
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	})
+	s := serve(t, Config{}, nil, f)
+	got := make(chan []string)
+	go func() { got <- s.namesOf(t, "tools/list", "tools", "name") }()
+	<-entered
+	f.lists = map[string]string{"tools/list": `{"name":"n"}`}
+	s.Changed("up", "notifications/tools/list_changed")
+	close(release)
+	<-got
+	if a := s.modern(t, "tools/call", `{"name":"n"}`, ""); a.message(t).Error != nil {
+		t.Errorf("the new tool: %s", a.body)
+	}
+	if a := s.modern(t, "tools/call", `{"name":"a"}`, ""); a.message(t).Error == nil {
+		t.Errorf("what is gone was called: %s", a.body)
 	}
 }
 
