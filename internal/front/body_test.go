@@ -36,8 +36,7 @@ func TestBodiesAreReadWhole(t *testing.T) {
 			for _, said := range []int64{size, -1} {
 				got, done, err := read(t.Context(), b, r(), said)
 				if size > limit {
-					var large *wire.TooLargeError
-					if !errors.As(err, &large) {
+					if _, tooLarge := errors.AsType[*wire.TooLargeError](err); !tooLarge {
 						t.Errorf("%d bytes %s, %d said: error %v", size, name, said, err)
 					}
 				} else if err != nil || !bytes.Equal(got, text) {
