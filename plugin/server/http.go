@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/front"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
@@ -61,7 +62,7 @@ func (f *face) serveMCP(w http.ResponseWriter, r *http.Request) {
 	b := f.takeBuffers()
 	b.body = b.body[:0]
 	if wire.IsBatch(body) {
-		status, err := f.answerBatch(r, body, b)
+		status, err := f.answerBatch(w, r, body, b)
 		if err != nil {
 			return // the client has gone: nobody reads an answer
 		}
@@ -135,7 +136,7 @@ func (f *face) checkLegacy(r *http.Request, m *wire.Message, b *buffers) int {
 
 // answerBatch answers a batch, one message after the other. Batches exist in
 // the revisions before 2025-06-18 only, which have no revision header.
-func (f *face) answerBatch(r *http.Request, body []byte, b *buffers) (int, error) {
+func (f *face) answerBatch(w http.ResponseWriter, r *http.Request, body []byte, b *buffers) (int, error) {
 	if revision := r.Header.Get(wire.HeaderRevision); revision >= wire.Revision2025_06 {
 		return appendRefusal(b, nil, wire.Errorf(wire.CodeInvalidRequest, "Invalid request: revision %s has no batches", clip(revision))), nil
 	}
@@ -143,6 +144,8 @@ func (f *face) answerBatch(r *http.Request, body []byte, b *buffers) (int, error
 		b.body = wire.AppendError(b.body, []byte("null"), errNoSession)
 		return http.StatusNotFound, nil
 	}
+	// A writer that has no deadline, as in tests, needs none.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(f.batchTime() + f.limits.Write))
 	return f.appendBatch(r.Context(), body, r.Header, b)
 }
 
