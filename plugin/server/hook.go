@@ -101,6 +101,9 @@ func (s *Server) invokeHook(ctx context.Context, c hookCall, t *turn, dst []byte
 	if err == nil {
 		dst, err = appendVerdict(dst, result, pc)
 	}
+	if err == nil {
+		err = s.checkSize(dst)
+	}
 	if err != nil {
 		s.logFailure(p, hook, pc.GlobalContext.RequestID, err)
 		return fail(p.wireError(err))
@@ -110,6 +113,29 @@ func (s *Server) invokeHook(ctx context.Context, c hookCall, t *turn, dst []byte
 			"continue", result.Continue, "changed", !wire.IsNull(result.ModifiedPayload))
 	}
 	return append(dst, '}'), nil
+}
+
+// answerFrame is what the message around an answer's text may take, the
+// request's id included.
+const answerFrame = 4 << 10
+
+// checkSize refuses an answer that clients would not read to its end, with the
+// reason: gateways take 8 MiB, or more where payloads may be larger.
+func (s *Server) checkSize(text []byte) error {
+	limit := max(8<<20, 4*s.o.MaxPayloadBytes) - answerFrame
+	if 2*int64(len(text)) < limit { // nothing takes more than twice its bytes as a JSON string
+		return nil
+	}
+	size := len(text)
+	for _, c := range text {
+		if c == '"' || c == '\\' || c < ' ' {
+			size++
+		}
+	}
+	if int64(size) <= limit {
+		return nil
+	}
+	return &plugin.Error{Message: fmt.Sprintf("its answer of %d bytes is larger than the limit of %d bytes", size, limit)}
 }
 
 func (s *Server) logFailure(p *served, hook plugin.Hook, request string, err error) {
@@ -225,6 +251,9 @@ func appendVerdict(dst []byte, r *plugin.Result, c *received) ([]byte, error) {
 			v.Details = json.RawMessage("{}")
 		}
 		dst, err = appendJSON(dst, "violation", &v)
+	}
+	if err == nil && !wire.IsNull(r.Metadata) && wire.Kind(r.Metadata) != '{' {
+		err = errors.New("its metadata is not an object")
 	}
 	if err == nil {
 		dst, err = appendRaw(dst, "metadata", r.Metadata)

@@ -144,6 +144,9 @@ func TestFailuresOfAPlugin(t *testing.T) {
 		"payload that is no JSON": {func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
 			return &plugin.Result{Continue: true, ModifiedPayload: json.RawMessage(`{"a":1}},"x":{`)}, nil
 		}, failed, "modified_payload is not JSON"},
+		"metadata that is no object": {func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+			return &plugin.Result{Continue: true, Metadata: json.RawMessage(`[1]`)}, nil
+		}, failed, "its metadata is not an object"},
 		"payload with duplicates": {func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
 			return &plugin.Result{Continue: true, ModifiedPayload: json.RawMessage(`{"a":1,"a":2}`)}, nil
 		}, failed, "duplicate"},
@@ -394,5 +397,29 @@ func TestThePluginsContextEnds(t *testing.T) {
 	text, _ := toolText(t, post(t, start(t, nil, e), hookMessage(`{}`, testContext)))
 	if !strings.Contains(text, `"message":"no answer within 10ms"`) {
 		t.Error(text)
+	}
+}
+
+// An answer that a client would not read to its end is the plugin's failure.
+func TestAnAnswerThatIsTooLarge(t *testing.T) {
+	var size int
+	invoke := func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+		return &plugin.Result{Continue: true, ModifiedPayload: json.RawMessage(`{"x":"` + strings.Repeat(`\n`, size/2) + `"}`)}, nil
+	}
+	base := start(t, nil, entry(invoke))
+	for _, c := range []struct {
+		size    int // of the payload; each second byte is a backslash, which takes two in the answer
+		refused bool
+	}{{5 << 20, false}, {5<<20 + 1<<19, true}} {
+		size = c.size
+		a := post(t, base, hookMessage(`{}`, testContext))
+		text, _ := toolText(t, a)
+		refused := strings.Contains(text, `"error":`)
+		if refused != c.refused || len(a.body) > 8<<20 {
+			t.Errorf("payload of %d bytes: an answer of %d bytes, refused: %v", c.size, len(a.body), refused)
+		}
+		if want := fmt.Sprintf("larger than the limit of %d bytes", 8<<20-answerFrame); refused && !strings.Contains(text, want) {
+			t.Errorf("%s, want %q", text, want)
+		}
 	}
 }
