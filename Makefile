@@ -16,7 +16,7 @@ ifeq ($(RACE),)
 RACE_NOTE = @echo "note: no C compiler found, so the tests run without the race detector"
 endif
 
-.PHONY: all build test check bench interop conformance fuzz demo clean help
+.PHONY: all build test check bench soak interop conformance fuzz demo clean help
 .PHONY: certs-mcp-all certs-mcp-ca certs-mcp-gateway certs-mcp-plugin certs-mcp-check certs-mcp-renew
 
 all: build
@@ -48,6 +48,9 @@ check: ## format, vet, lint, import policy
 
 bench: build ## measure the hook call against a bare net/http POST
 	@$(GO) run ./test/bench $(BIN)
+
+soak: ## kill, hang and restart servers under load for SOAK (60s)
+	SOAK=$${SOAK:-60s} $(GO) test -count=1 -v -timeout 30m ./test/soak
 
 interop: build ## try real MCP servers and clients, from npm and PyPI, through the gateway
 	@$(GO) run ./test/interop $(BIN)

@@ -40,6 +40,7 @@ plugin/server: plugin internal/wire internal/mtls internal/config internal/front
 internal/gateway: plugin internal/wire internal/front internal/pipeline internal/upstream
 cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote internal/front internal/pipeline internal/upstream internal/gateway
 test/guide: -
+test/soak: -
 test/demo: -
 test/interop: -
 test/bench: plugin internal/mtls internal/remote
