@@ -237,6 +237,9 @@ func CheckKeyMode(path string) error {
 	path = absolute(path)
 	info, err := os.Stat(path)
 	if err == nil {
+		err = regular(path, info)
+	}
+	if err == nil {
 		err = keyMode(info)
 	}
 	if err != nil {
@@ -246,9 +249,6 @@ func CheckKeyMode(path string) error {
 }
 
 func keyMode(info fs.FileInfo) error {
-	if info.IsDir() {
-		return errors.New("it is a folder")
-	}
 	if !keyModeOK(info) {
 		return fault(ErrMode, "its mode is %04o", info.Mode().Perm())
 	}

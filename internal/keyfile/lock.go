@@ -60,7 +60,8 @@ func (d *Disk) tryLock(tree, path string) (*os.File, error) {
 			return nil, err
 		}
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	// Not through a link: a run by root must not make files elsewhere.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|openNoFollow|openNonblock, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errLocked // the tree was deleted just now: once more
 	}
@@ -83,7 +84,7 @@ func acquire(f *os.File, path string) error {
 	if err != nil {
 		return err
 	}
-	there, err := os.Stat(path)
+	there, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(held, there) {
 		return errLocked
 	}

@@ -10,6 +10,12 @@ import (
 	"runtime"
 )
 
+// There is no such flag here, or nothing that would need it.
+const (
+	openNonblock = 0
+	openNoFollow = 0
+)
+
 // keyModeOK cannot tell here: who may read a file is not in its mode.
 func keyModeOK(fs.FileInfo) bool { return true }
 

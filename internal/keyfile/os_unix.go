@@ -9,6 +9,11 @@ import (
 	"syscall"
 )
 
+const (
+	openNonblock = syscall.O_NONBLOCK
+	openNoFollow = syscall.O_NOFOLLOW
+)
+
 // keyModeOK reports whether only those whom a private key concerns can read
 // it: its owner or, when root owns it, one group (which only root can choose).
 func keyModeOK(info fs.FileInfo) bool {

@@ -5,45 +5,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
 )
-
-// maxFile bounds what is read from one file. The certificates that a system
-// trusts come to a quarter of a megabyte.
-const maxFile = 4 << 20
-
-// readFile returns the content of the file at path. If check is set, it is
-// asked about the file that was opened, not about whatever has the name later.
-func readFile(path string, check func(os.FileInfo) error) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if check != nil {
-		info, err := f.Stat()
-		if err != nil {
-			return nil, err
-		}
-		if err := check(info); err != nil {
-			return nil, err
-		}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
-		return nil, fault(ErrUnsupported, "larger than %d bytes", maxFile)
-	}
-	return data, nil
-}
 
 // absolute is path as an error shows it: a relative one says too little about
 // where the file was looked for.

@@ -46,9 +46,6 @@ type InspectedKey struct {
 	Hint      string  `json:"hint,omitempty"`
 }
 
-// maxFile bounds what Inspect reads: a bundle of all public CAs is 250 kB.
-const maxFile = 16 << 20
-
 // Inspect says what is in a PEM file: certificates, a bundle, a private key or
 // both. The password opens encrypted keys. A certificate is due as in Check.
 func (t *Tree) Inspect(path string, within int) (*Inspection, error) {
@@ -62,10 +59,7 @@ func (t *Tree) Inspect(path string, within int) (*Inspection, error) {
 	if info.IsDir() {
 		return nil, hint.Add(fmt.Errorf("inspecting %s: it is a folder", path), "name a file in it, or look at a whole tree: sallyport certs check --dir "+path)
 	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("inspecting %s: %d bytes are too many for certificates", path, info.Size())
-	}
-	data, err := os.ReadFile(path)
+	data, err := keyfile.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("inspecting: %w", err)
 	}

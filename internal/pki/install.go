@@ -5,8 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/sallyport-mcp/sallyport/internal/keyfile"
 )
@@ -18,24 +21,42 @@ const (
 )
 
 // settle completes what an earlier run was stopped in, and removes what it
-// left. The tree has to be locked.
-func (t *Tree) settle() error {
+// left. The tree has to be locked. The folders where that fails are stuck: they
+// are to be left alone, and must not keep the others from being renewed, as a
+// service account may put into its own folder what it likes.
+func (t *Tree) settle() (stuck map[folder]error, err error) {
 	if err := errors.Join(t.disk.Sweep(t.dir), t.disk.Sweep(t.pluginsDir())); err != nil {
-		return err
+		return nil, err
 	}
 	folders, err := t.folders()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	stuck = map[folder]error{}
 	for _, f := range folders {
-		if err := t.disk.Sweep(f.dir); err != nil {
-			return err
+		err := t.disk.Sweep(f.dir)
+		if err == nil {
+			err = t.settleNext(f)
 		}
-		if err := t.settleNext(f); err != nil {
-			return fmt.Errorf("completing the new pair of the %s: %w", f.label(), err)
+		if err == nil {
+			continue
 		}
+		err = fmt.Errorf("completing the new pair of the %s: %w", f.label(), err)
+		if f.role == RoleCA {
+			return nil, err // nothing works without it
+		}
+		stuck[f] = err
 	}
-	return nil
+	return stuck, nil
+}
+
+// joined returns the errors of the folders that are stuck, in order.
+func joined(stuck map[folder]error) error {
+	var errs []error
+	for _, f := range slices.SortedFunc(maps.Keys(stuck), func(a, b folder) int { return strings.Compare(a.dir, b.dir) }) {
+		errs = append(errs, stuck[f])
+	}
+	return errors.Join(errs...)
 }
 
 func (t *Tree) settleNext(f folder) error {
@@ -57,11 +78,11 @@ func (t *Tree) settleNext(f folder) error {
 // promote puts the pair of .next/ into place: copies, so that a reader finds
 // a complete pair at each moment, here or there.
 func (t *Tree) promote(f folder) error {
-	key, err := os.ReadFile(f.next().keyFile())
+	key, err := keyfile.ReadFile(f.next().keyFile())
 	if err != nil {
 		return err
 	}
-	cert, err := os.ReadFile(f.next().certFile())
+	cert, err := keyfile.ReadFile(f.next().certFile())
 	if err != nil {
 		return err
 	}
@@ -196,7 +217,7 @@ func (t *Tree) copyFor(s, ca *state) ([]byte, error) {
 	default:
 		return nil, nil
 	}
-	return os.ReadFile(ca.certFile())
+	return keyfile.ReadFile(ca.certFile())
 }
 
 // encode makes the files of a pair. The password, if any, encrypts the key.

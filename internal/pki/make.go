@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -103,12 +102,16 @@ func (t *Tree) make(ctx context.Context, r Request, folders []folder) error {
 		return err
 	}
 	defer unlock()
-	if err := t.settle(); err != nil {
+	stuck, err := t.settle()
+	if err != nil {
 		return err
 	}
 	m := &maker{Tree: t, r: r, now: t.instant(), ca: t.read(t.ca())}
 	var missing []folder
 	for _, f := range folders {
+		if stuck[f] != nil {
+			continue
+		}
 		if s := t.read(f); s.absent() {
 			missing = append(missing, f)
 		} else {
@@ -116,7 +119,7 @@ func (t *Tree) make(ctx context.Context, r Request, folders []folder) error {
 			m.tellLacking(s)
 		}
 	}
-	return errors.Join(m.makeAll(ctx, missing), m.review(folders))
+	return errors.Join(joined(stuck), m.makeAll(ctx, missing), m.review(folders))
 }
 
 func (t *Tree) tellKept(s *state) {
@@ -204,7 +207,7 @@ func (m *maker) makeOne(f folder, key crypto.Signer) error {
 	if err != nil {
 		return err
 	}
-	if p.ca, err = os.ReadFile(m.ca.certFile()); err != nil {
+	if p.ca, err = keyfile.ReadFile(m.ca.certFile()); err != nil {
 		return err
 	}
 	if err := m.install(f, p); err != nil {

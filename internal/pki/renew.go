@@ -54,14 +54,15 @@ func (t *Tree) Renew(ctx context.Context, r Renewal) error {
 		return err
 	}
 	defer unlock()
-	if err := t.settle(); err != nil {
-		return err
-	}
-	run, err := t.planRenewal(r)
+	stuck, err := t.settle()
 	if err != nil {
 		return err
 	}
-	return run.do(ctx)
+	run, err := t.planRenewal(r, stuck)
+	if err != nil {
+		return err
+	}
+	return errors.Join(joined(stuck), run.do(ctx))
 }
 
 func (t *Tree) validateRenewal(r Renewal) error {
@@ -151,8 +152,8 @@ type renewing struct {
 	errs    []error
 }
 
-// planRenewal decides what to reissue.
-func (t *Tree) planRenewal(r Renewal) (*renewing, error) {
+// planRenewal decides what to reissue, of what is not stuck.
+func (t *Tree) planRenewal(r Renewal, stuck map[folder]error) (*renewing, error) {
 	run := &renewing{Tree: t, r: r, now: t.instant(), ca: t.read(t.ca()), touched: map[string][]string{}}
 	chosen, err := t.choose(r.Names)
 	if err != nil {
@@ -161,7 +162,7 @@ func (t *Tree) planRenewal(r Renewal) (*renewing, error) {
 	for _, f := range chosen {
 		s := t.read(f)
 		switch {
-		case s.absent():
+		case s.absent() || stuck[f] != nil:
 		case f.role == RoleCA:
 			run.newCA, run.keepCA = run.wants(s), true
 		case run.wants(s):

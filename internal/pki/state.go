@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/sallyport-mcp/sallyport/internal/keyfile"
 )
@@ -69,7 +68,7 @@ func (t *Tree) readPair(f folder) *state {
 	if s.certErr == nil {
 		s.cert = s.bundle[0]
 	}
-	data, err := os.ReadFile(f.keyFile())
+	data, err := keyfile.ReadFile(f.keyFile())
 	if err != nil {
 		s.keyErr = err
 		return s
@@ -129,7 +128,7 @@ func (s *state) usable() bool { return !s.mixed() }
 // the key may be in another form there.
 func (s *state) readPEM() {
 	path := s.pemFile()
-	data, err := os.ReadFile(path)
+	data, err := keyfile.ReadFile(path)
 	if err != nil {
 		s.pem = pemMissing
 		return
@@ -202,11 +201,11 @@ func refreshed(certs []*x509.Certificate, ca *x509.Certificate) []*x509.Certific
 
 // pemOf is the content of client.pem: certificate then key, as they are.
 func pemOf(f folder) ([]byte, error) {
-	cert, err := os.ReadFile(f.certFile())
+	cert, err := keyfile.ReadFile(f.certFile())
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(f.keyFile())
+	key, err := keyfile.ReadFile(f.keyFile())
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +222,7 @@ func joinPEM(cert, key []byte) []byte {
 // isEncrypted reports whether the key at path needs a password. A key that is
 // not there needs none.
 func isEncrypted(path string) (bool, error) {
-	data, err := os.ReadFile(path)
+	data, err := keyfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
