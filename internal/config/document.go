@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ type document struct {
 // document; its top is nil when there is nothing to go on with.
 func readDocument(path string, env func(string) (string, bool)) *document {
 	d := newDocument(path, env)
-	data, err := readFile(path)
+	data, err := readFile(path, maxFileBytes, "a configuration file")
 	if err != nil {
 		abs, absErr := filepath.Abs(expandHome(path))
 		if absErr != nil {
@@ -57,19 +56,6 @@ func readDocument(path string, env func(string) (string, bool)) *document {
 
 func newDocument(file string, env func(string) (string, bool)) *document {
 	return &document{file: file, env: env, seen: map[Problem]bool{}, warned: map[*template]bool{}, resolved: map[*yaml.Node]*scalar{}}
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(expandHome(path))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err == nil && len(data) > maxFileBytes {
-		err = fmt.Errorf("over %d bytes: not a configuration file", maxFileBytes)
-	}
-	return data, err
 }
 
 func (d *document) parse(data []byte) {

@@ -95,7 +95,7 @@ func (s Secret) Resolve() ([]byte, error) {
 		}
 		return []byte(s.text), nil
 	}
-	data, err := os.ReadFile(s.file)
+	data, err := readFile(s.file, maxSecretBytes, "a secret")
 	if err != nil {
 		abs, absErr := filepath.Abs(s.file)
 		if absErr != nil {
