@@ -220,11 +220,11 @@ func TestAChangeDuringAFetchIsNotLost(t *testing.T) {
 	s.Changed("up", "notifications/tools/list_changed")
 	close(release)
 	<-got
-	if a := s.modern(t, "tools/call", `{"name":"n"}`, ""); a.message(t).Error != nil {
-		t.Errorf("the new tool: %s", a.body)
-	}
 	if a := s.modern(t, "tools/call", `{"name":"a"}`, ""); a.message(t).Error == nil {
 		t.Errorf("what is gone was called: %s", a.body)
+	}
+	if a := s.modern(t, "tools/call", `{"name":"n"}`, ""); a.message(t).Error != nil {
+		t.Errorf("the new tool: %s", a.body)
 	}
 }
 
