@@ -130,7 +130,7 @@ func (c *Client) alert(snap *clientSnapshot, alert string) error {
 	own, none := "our certificate", snap.cert == nil
 	if !none {
 		leaf := snap.chain[0]
-		own = fmt.Sprintf("our certificate (%s, issued by %s)", nameText(leaf.Subject), nameText(leaf.Issuer))
+		own = fmt.Sprintf("our certificate (%s, issued by %s)", nameText(leaf.RawSubject), nameText(leaf.RawIssuer))
 	}
 	say := func(advice, format string, args ...any) error {
 		err := fmt.Errorf("server answered %q: "+format, append([]any{alert}, args...)...)

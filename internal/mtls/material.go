@@ -104,7 +104,7 @@ func (m *material) readBundle(f files) error {
 	for _, c := range certs {
 		if !canBeCA(c) {
 			path, _ := filepath.Abs(f.bundle)
-			err := fmt.Errorf("%s: %s: %s is not a CA", f.name("ca_bundle"), path, nameText(c.Subject))
+			err := fmt.Errorf("%s: %s: %s is not a CA", f.name("ca_bundle"), path, nameText(c.RawSubject))
 			return hint.Add(err, "the bundle holds the certificates of CAs (ca.crt), not those of servers or clients")
 		}
 	}

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +68,7 @@ func peerOf(cert *x509.Certificate) Peer {
 		return Peer{}
 	}
 	return Peer{
-		Subject: nameText(cert.Subject), Issuer: nameText(cert.Issuer), SANs: sans(cert),
+		Subject: nameText(cert.RawSubject), Issuer: nameText(cert.RawIssuer), SANs: sans(cert),
 		Serial: cert.SerialNumber.Text(16), Fingerprint: fingerprint(cert),
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
 	}
@@ -155,7 +157,16 @@ func sanText(cert *x509.Certificate) string {
 	return "nothing: it has no subject alternative name"
 }
 
-func nameText(n pkix.Name) string { return printable(n.String()) }
+// nameText prints a distinguished name in its own order, as openssl and the
+// certs commands do.
+func nameText(raw []byte) string {
+	var seq pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(raw, &seq); err != nil || len(rest) > 0 {
+		return printable(hex.EncodeToString(raw)) // not of a certificate that was parsed
+	}
+	slices.Reverse(seq) // its String starts at the end
+	return printable(seq.String())
+}
 
 // printable makes a stranger's text safe for a log line and a terminal.
 func printable(s string) string { return printableN(s, maxText) }

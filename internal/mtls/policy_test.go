@@ -3,6 +3,8 @@ package mtls
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"strings"
 	"testing"
 	"time"
@@ -127,5 +129,22 @@ func TestHostileCertificateTextIsTamed(t *testing.T) {
 	}
 	if got := printableN("äöü", 3); got != "ä…" {
 		t.Errorf("cut to %q", got)
+	}
+}
+
+// Names read as the certs commands print them: in their own order.
+func TestNamesKeepTheirOrder(t *testing.T) {
+	var name pkix.Name
+	for _, part := range []struct {
+		oid   int
+		value string
+	}{{3, "mcp-plugin-P"}, {10, "MCPGateway"}, {11, "Plugins, all"}} {
+		name.ExtraNames = append(name.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, part.oid}, Value: part.value})
+	}
+	spec := pkitest.PluginSpec("P")
+	spec.Subject = &name
+	p := peerOf(pkitest.NewCA(t).Leaf(t, spec).Cert)
+	if p.Subject != `CN=mcp-plugin-P,O=MCPGateway,OU=Plugins\, all` || p.Issuer != "CN=MCP-Gateway-CA,O=MCPGateway" {
+		t.Errorf("subject %s, issuer %s", p.Subject, p.Issuer)
 	}
 }

@@ -59,7 +59,7 @@ func strictDefect(chain []*x509.Certificate) error {
 			defect = "it has no authority key identifier"
 		}
 		if defect != "" {
-			return fmt.Errorf("%s: %s", nameText(cert.Subject), defect)
+			return fmt.Errorf("%s: %s", nameText(cert.RawSubject), defect)
 		}
 	}
 	return nil

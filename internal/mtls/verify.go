@@ -70,7 +70,7 @@ func (t *trust) explain(leaf *x509.Certificate, role x509.ExtKeyUsage, now time.
 		}
 		return hint.Add(errors.New(verifyFailed+text), roleHint(role))
 	case errors.As(err, &invalid) && invalid.Reason == x509.NotAuthorizedToSign:
-		return fmt.Errorf(verifyFailed+"issued by %s, which is not a CA", nameText(leaf.Issuer))
+		return fmt.Errorf(verifyFailed+"issued by %s, which is not a CA", nameText(leaf.RawIssuer))
 	default:
 		return fmt.Errorf(verifyFailed+"%s", printable(strings.TrimPrefix(err.Error(), "x509: ")))
 	}
@@ -82,7 +82,7 @@ func validity(cert *x509.Certificate, now time.Time) string {
 	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	what := "certificate"
 	if cert.IsCA {
-		what = "CA certificate " + nameText(cert.Subject)
+		what = "CA certificate " + nameText(cert.RawSubject)
 	}
 	switch {
 	case now.After(cert.NotAfter):
@@ -96,10 +96,10 @@ func validity(cert *x509.Certificate, now time.Time) string {
 // whyUnknown says why the bundle does not vouch for cert: the leaf, or the
 // last of the intermediates that lead on from it.
 func (t *trust) whyUnknown(cert *x509.Certificate) string {
-	issuer := nameText(cert.Issuer)
+	issuer := nameText(cert.RawIssuer)
 	var held []string
 	for _, ca := range t.bundle {
-		held = append(held, nameText(ca.Subject))
+		held = append(held, nameText(ca.RawSubject))
 		if !bytes.Equal(ca.RawSubject, cert.RawIssuer) {
 			continue
 		}
@@ -180,7 +180,7 @@ func judge(chains [][]*x509.Certificate, profile Profile, warn func(cert *x509.C
 	}
 	leaf := chains[0][0]
 	if leaf.IsCA {
-		return errors.New(verifyFailed + "a CA's certificate is not one to connect with: " + nameText(leaf.Subject))
+		return errors.New(verifyFailed + "a CA's certificate is not one to connect with: " + nameText(leaf.RawSubject))
 	}
 	if profile == Strict {
 		if err := strictAny(chains); err != nil {

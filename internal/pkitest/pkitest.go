@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -240,7 +241,7 @@ func (s Spec) template(t testing.TB) *x509.Certificate {
 	t.Helper()
 	tmpl := &x509.Certificate{
 		SerialNumber: s.Serial, NotBefore: s.NotBefore, NotAfter: s.NotAfter,
-		Subject:  pkix.Name{CommonName: s.CN, Organization: []string{"MCPGateway"}},
+		Subject:  guideName(s.CN),
 		DNSNames: s.DNS, ExtKeyUsage: s.EKU, KeyUsage: s.KeyUsage,
 		BasicConstraintsValid: true, IsCA: s.IsCA,
 	}
@@ -285,6 +286,16 @@ func (s Spec) template(t testing.TB) *x509.Certificate {
 		s.Edit(tmpl)
 	}
 	return tmpl
+}
+
+// guideName has its parts in the order in which the guide's openssl commands
+// write them, which is not that of package pkix.
+func guideName(cn string) pkix.Name {
+	const organization = "MCPGateway"
+	return pkix.Name{CommonName: cn, Organization: []string{organization}, ExtraNames: []pkix.AttributeTypeAndValue{
+		{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: cn},
+		{Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: organization},
+	}}
 }
 
 func newKey(t testing.TB, keyType string) crypto.Signer {
