@@ -94,7 +94,7 @@ func (m *material) readBundle(f files) error {
 		if err != nil {
 			return fmt.Errorf("%s: reading the system's roots: %w", f.name("ca_bundle"), err)
 		}
-		m.trust = trust{pool: pool}
+		m.trust = trust{pool: pool, name: f.name("ca_bundle")}
 		return nil
 	}
 	certs, err := keyfile.ReadCertificates(f.bundle)

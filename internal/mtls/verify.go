@@ -19,6 +19,7 @@ const verifyFailed = "certificate verify failed: "
 type trust struct {
 	pool   *x509.CertPool      // never nil where certificates are verified
 	bundle []*x509.Certificate // nil when the system's roots were asked for
+	name   string              // of the setting that asked for those
 }
 
 // chains verifies certs (leaf first) for a role. Intermediates come from the
@@ -56,7 +57,11 @@ func (t *trust) explain(leaf *x509.Certificate, role x509.ExtKeyUsage, now time.
 		if cert == nil {
 			cert = leaf
 		}
-		return hint.Add(errors.New(verifyFailed+t.whyUnknown(cert)), compareCAs)
+		advice := compareCAs
+		if t.bundle == nil { // no file of ours to compare
+			advice = "set " + t.name + " to the ca.crt of the CA that issued the server's certificate"
+		}
+		return hint.Add(errors.New(verifyFailed+t.whyUnknown(cert)), advice)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		cert := invalid.Cert
 		if cert == nil {
