@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"testing"
 
@@ -10,6 +11,20 @@ import (
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
 	"github.com/sallyport-mcp/sallyport/internal/pkitest"
 )
+
+// acceptances tells of each connection that a listener hands out.
+type acceptances struct {
+	net.Listener
+	accepted chan struct{}
+}
+
+func (a acceptances) Accept() (net.Conn, error) {
+	conn, err := a.Listener.Accept()
+	if err == nil {
+		a.accepted <- struct{}{}
+	}
+	return conn, err
+}
 
 // Connections that came through the handshake and say nothing give way under
 // TLS too: the TLS listener must not turn the new one away before.
@@ -28,7 +43,7 @@ func TestSilentTLSConnectionsGiveWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := secure.Listen(listenLoopback(t))
+	l := acceptances{secure.Listen(listenLoopback(t)), make(chan struct{}, 100)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()
@@ -43,6 +58,7 @@ func TestSilentTLSConnectionsGiveWay(t *testing.T) {
 		if err := c.Handshake(); err != nil {
 			t.Fatal(err)
 		}
+		<-l.accepted // not before the next: handshakes end in any order
 		return c
 	}
 	for range 20 {
