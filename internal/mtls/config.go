@@ -116,11 +116,13 @@ type Options struct {
 
 	// MaxHandshakes bounds the handshakes under way on a listener; zero means
 	// 256. When all are taken the oldest gives way once it is a second old, so
-	// that idle connections cannot keep others out.
+	// that idle ones cannot keep others out. A connection counts here from its
+	// first record on.
 	MaxHandshakes int
 
-	// MaxConns bounds the connections of a server, those in handshake too; one
-	// more is closed at once. Zero means 4096, negative no bound.
+	// MaxConns bounds the connections of a server, those in handshake too. For
+	// one more, the oldest gives way that has said nothing, or is still in its
+	// handshake after a second; without such, it is closed at once. Zero means 4096, negative no bound.
 	MaxConns int
 
 	// MaxAge is how long a server keeps a connection; zero means one hour,

@@ -23,6 +23,9 @@ type conn struct {
 	read atomic.Bool // a byte has arrived
 	tail [7]byte     // the last bytes that arrived; the reader's own
 
+	head   []byte  // what hello has read ahead; the reader's own
+	record [5]byte // head at first: a connection that says nothing costs no more
+
 	mu    sync.Mutex
 	timer *time.Timer
 	soft  time.Time // zero: never
@@ -41,8 +44,20 @@ func (s *Server) track(raw net.Conn) (*conn, bool) {
 	return c, true
 }
 
-// Read notes that the peer has said something, and how it ended.
+// Read is that of the connection, after what hello read ahead.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		if c.head = c.head[n:]; len(c.head) == 0 {
+			c.head = nil
+		}
+		return n, nil
+	}
+	return c.receive(p)
+}
+
+// receive notes that the peer has said something, and how it ended.
+func (c *conn) receive(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.read.Load() {
 		c.read.Store(true)
@@ -54,6 +69,42 @@ func (c *conn) Read(p []byte) (int, error) {
 		copy(c.tail[len(c.tail)-n:], p[:n])
 	}
 	return n, err
+}
+
+// maxHello bounds what hello reads ahead. A ClientHello has some 1,800 bytes;
+// of a larger one the rest is read in the handshake.
+const maxHello = 4 << 10
+
+// hello waits until the client's first record is here, or enough to see that
+// it is none. Until then there is nothing to be done about the connection, and
+// it needs no handshake slot.
+func (c *conn) hello(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
+	err := c.readHello()
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (c *conn) readHello() error {
+	const handshake = 22
+	want := c.record[:]
+	for have := 0; have < len(want); {
+		n, err := c.receive(want[have:])
+		have += n
+		c.head = want[:have]
+		if have > 0 && want[0] != handshake {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if length := int(want[len(c.record)-2])<<8 | int(want[len(c.record)-1]); have == len(c.record) && length <= maxHello {
+			want = append(make([]byte, 0, have+length), want...)[:have+length]
+		}
+	}
+	return nil
 }
 
 // plainAlert returns the alert that the peer sent last without encryption.
@@ -199,7 +250,7 @@ func (s *Server) refused(remote net.Addr, cs tls.ConnectionState, err error, too
 		level = slog.LevelDebug // nobody was turned away: we leave, or a probe looked whether the port is open
 	}
 	attrs := append([]slog.Attr{slog.String("remote", remote.String()), slog.String("reason", reason)}, p.certAttrs()...)
-	s.o.Logger.LogAttrs(ctx, level, "refused a TLS connection", attrs...)
+	s.refusals.Log(level, "refused a TLS connection", attrs...)
 	s.o.Logger.LogAttrs(ctx, slog.LevelDebug, "TLS handshake failed", slog.String("remote", remote.String()),
 		slog.String("reason", reason), slog.Any("peer", p), slog.String("took", took.String()))
 	s.o.Trace.handshake(HandshakeInfo{Remote: remote.String(), Peer: p, Duration: took, Err: err})

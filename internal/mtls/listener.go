@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// evictAfter is how old a pending handshake must be before it has to give way
-// to a new connection. An honest one is over by then.
+// evictAfter is how old a handshake must be before it has to give way to a new
+// connection. An honest one is over by then.
 const evictAfter = time.Second
 
 // maxLingering bounds the refused connections that are given time to read why:
@@ -20,6 +20,7 @@ const evictAfter = time.Second
 const maxLingering = 256
 
 var (
+	errSpared   = errors.New("client said nothing, and others came: dropped")
 	errEvicted  = errors.New("handshake did not end in a second while others waited: dropped")
 	errClosing  = errors.New("server is closing")
 	errTooSlow  = errors.New("no complete handshake in time")
@@ -42,23 +43,36 @@ type listener struct {
 	lingering chan struct{} // one per refused connection that is still read from
 	wg        sync.WaitGroup
 
-	mu      sync.Mutex
-	pending list.List // of *pendingHandshake, oldest first
+	mu     sync.Mutex
+	stages [stages]list.List // of *newcomer, longest there first
 }
+
+// The stages of a connection before it is handed out.
+const (
+	silent  = iota // it has not sent a whole record: it costs its memory only
+	waiting        // for a slot
+	shaking        // hands, with a slot
+	stages
+)
 
 type accepted struct {
 	conn net.Conn
 	err  error
 }
 
-type pendingHandshake struct {
-	since  time.Time
+// newcomer is a connection that has not been handed out.
+type newcomer struct {
+	conn   *conn
 	cancel context.CancelCauseFunc
+	since  time.Time     // when it entered its stage
+	stage  int           // guarded by listener.mu
+	place  *list.Element // in the stage's list; nil when it was dropped or is through
 }
 
 // Listen returns a listener whose Accept returns *tls.Conn with the handshake
-// done. Each handshake runs in a goroutine of its own, bounded in number and
-// in time; a refused one is logged with the certificate that caused it. Close
+// done. Each runs in a goroutine of its own and is bounded in time; handshakes,
+// which cost something, are bounded in number, connections that have said
+// nothing only by the number of all. A refused one is logged with the certificate that caused it. Close
 // ends pending handshakes and waits for their goroutines; connections already
 // handed out stay open. The listener takes ownership of inner.
 func (s *Server) Listen(inner net.Listener) net.Listener {
@@ -87,6 +101,7 @@ func (l *listener) Close() error {
 	err := l.Listener.Close()
 	l.cancel(errClosing)
 	l.wg.Wait()
+	l.s.refusals.Flush()
 	return err
 }
 
@@ -102,26 +117,20 @@ func (l *listener) loop() {
 			continue
 		}
 		c, ok := l.s.track(raw)
+		for !ok && l.makeRoom() {
+			c, ok = l.s.track(raw)
+		}
 		if !ok {
 			l.s.refused(raw.RemoteAddr(), tls.ConnectionState{}, errTooMany, 0)
 			raw.Close()
 			continue
 		}
-		if !l.takeSlot() {
-			_ = c.Close()
-			return
-		}
 		ctx, cancel := context.WithCancelCause(l.ctx)
-		l.mu.Lock()
-		place := l.pending.PushBack(&pendingHandshake{time.Now(), cancel})
-		l.mu.Unlock()
+		n := &newcomer{conn: c, cancel: cancel}
+		l.enter(n, silent)
 		l.wg.Go(func() {
-			tc, err := l.handshake(ctx, c)
+			tc, err := l.receive(ctx, n)
 			cancel(nil)
-			l.mu.Lock()
-			l.pending.Remove(place)
-			l.mu.Unlock()
-			<-l.slots
 			switch {
 			case err != nil:
 				l.linger(c, err) // without a slot: the refused must not keep others out
@@ -131,6 +140,59 @@ func (l *listener) loop() {
 			}
 		})
 	}
+}
+
+// enter puts n into a stage; the stage named stages is the way out. Who was
+// dropped enters nowhere: its context says so.
+func (l *listener) enter(n *newcomer, stage int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n.place != nil {
+		l.stages[n.stage].Remove(n.place)
+	} else if !n.since.IsZero() {
+		return
+	}
+	n.stage, n.since, n.place = stage, time.Now(), nil
+	if stage < stages {
+		n.place = l.stages[stage].PushBack(n)
+	}
+}
+
+// drop ends the connection that has been longest in a stage if that is long
+// enough, and otherwise returns how long to wait for it. False with zero means
+// that there is none.
+func (l *listener) drop(stage int, after time.Duration, cause error) (dropped bool, left time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	oldest := l.stages[stage].Front()
+	if oldest == nil {
+		return false, 0
+	}
+	n := oldest.Value.(*newcomer)
+	if left := after - time.Since(n.since); left > 0 {
+		return false, left
+	}
+	n.cancel(cause)
+	l.stages[stage].Remove(oldest)
+	n.place = nil
+	// Now, not when its goroutine gets to it: its place is wanted. The
+	// handshake ends by its context.
+	_ = n.conn.Close()
+	return true, 0
+}
+
+// makeRoom drops a connection for a new one: one that has said nothing at
+// once, others when they have had their time.
+func (l *listener) makeRoom() bool {
+	if dropped, _ := l.drop(silent, 0, errSpared); dropped {
+		return true
+	}
+	for _, stage := range []int{waiting, shaking} {
+		if dropped, _ := l.drop(stage, evictAfter, errEvicted); dropped {
+			return true
+		}
+	}
+	return false
 }
 
 // deliver gives a to Accept; false when the listener is closed.
@@ -144,58 +206,55 @@ func (l *listener) deliver(a accepted) bool {
 }
 
 // takeSlot waits for a handshake slot, and makes one free by ending the oldest
-// handshake once that has had its time. False when the listener is closed.
-func (l *listener) takeSlot() bool {
+// handshake once that has had its time.
+func (l *listener) takeSlot(ctx context.Context) error {
 	for {
 		select {
 		case l.slots <- struct{}{}:
-			return true
+			return nil
 		default:
 		}
-		timer := time.NewTimer(l.evictOldest())
+		_, again := l.drop(shaking, evictAfter, errEvicted)
+		if again == 0 {
+			// The goroutine of the one that was dropped frees the slot in a
+			// moment; the next try is for the case that it was about to succeed.
+			again = evictAfter
+		}
+		timer := time.NewTimer(again)
 		select {
 		case l.slots <- struct{}{}:
 			timer.Stop()
-			return true
+			return nil
 		case <-timer.C:
-		case <-l.ctx.Done():
+		case <-ctx.Done():
 			timer.Stop()
-			return false
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// evictOldest ends the oldest handshake if it is old enough, and returns how
-// long to wait before trying again.
-func (l *listener) evictOldest() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	oldest := l.pending.Front()
-	if oldest == nil {
-		return evictAfter
-	}
-	p := oldest.Value.(*pendingHandshake)
-	if left := evictAfter - time.Since(p.since); left > 0 {
-		return left
-	}
-	p.cancel(errEvicted)
-	// Its goroutine frees the slot in a moment; the next try is for the case
-	// that it was about to succeed.
-	l.pending.Remove(oldest)
-	return evictAfter
-}
-
-// handshake returns an error, which has been logged, when the connection was
-// refused.
-func (l *listener) handshake(ctx context.Context, c *conn) (*tls.Conn, error) {
+// receive makes n a TLS connection. The error, when it is refused, has been
+// logged.
+func (l *listener) receive(ctx context.Context, n *newcomer) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.s.o.HandshakeTimeout, errTooSlow)
 	defer cancel()
-	start := time.Now()
+	start, c := time.Now(), n.conn
 	tc := tls.Server(c, l.s.base)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
+	err := c.hello(ctx)
+	if err == nil {
+		l.enter(n, waiting)
+		err = l.takeSlot(ctx)
+	}
+	if err == nil {
+		l.enter(n, shaking)
+		err = tc.HandshakeContext(ctx)
+		<-l.slots
+	}
+	l.enter(n, stages)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if err != nil {
 		l.s.refused(c.RemoteAddr(), tc.ConnectionState(), c.explain(err), time.Since(start))
 		return nil, err
 	}

@@ -140,16 +140,123 @@ func TestHalfOpenHandshakeEnds(t *testing.T) {
 	})
 }
 
+// dialAndSay connects and sends what is not a handshake.
+func (b *bubble) dialAndSay(t *testing.T, text string) net.Conn {
+	t.Helper()
+	c := b.pipes.dial()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// halfHello is a whole record that holds the begin of a ClientHello.
+const halfHello = "\x16\x03\x01\x00\x04\x01\x00\x02\x00"
+
+// What has not sent a whole record takes no slot, however many there are.
+func TestSilenceTakesNoSlot(t *testing.T) {
+	for _, said := range []string{"", "\x16", "\x16\x03\x01\x00", "\x16\x03\x01\x01\x00\x01\x00"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBubble(t, Options{MaxHandshakes: 1, HandshakeTimeout: 7 * time.Second})
+			var all []net.Conn
+			for range 20 {
+				all = append(all, b.dialAndSay(t, said))
+			}
+			synctest.Wait()
+			start := time.Now()
+			closeNow(b.mustConnect(t, time.Hour))
+			if took := time.Since(start); took != 0 {
+				t.Errorf("after %q the honest one waited %v", said, took)
+			}
+			for _, c := range all {
+				if closed(c); time.Since(start) != 7*time.Second {
+					t.Errorf("after %q closed at %v", said, time.Since(start))
+				}
+				b.next(t)
+			}
+		})
+	}
+}
+
+// When there is no room for one more, those that said nothing go at once, and
+// those that stopped in the handshake after a second.
+func TestFullServerDropsTheSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, Options{MaxConns: 3, MaxHandshakes: 2})
+		stalled := b.dialAndSay(t, halfHello)
+		first, second := b.dialAndSay(t, ""), b.dialAndSay(t, "\x16")
+		synctest.Wait()
+		c := b.connectDropping(t, errSpared)
+		defer closeNow(c)
+		if took := closed(first); took != 0 {
+			t.Errorf("the first lived %v longer", took)
+		}
+		again := b.connectDropping(t, errSpared)
+		defer closeNow(again)
+		if took := closed(second); took != 0 {
+			t.Errorf("the second lived %v longer", took)
+		}
+		closeNow(b.pipes.dial()) // no room, and the handshake is too young
+		if i := b.next(t); !errors.Is(i.Err, errTooMany) {
+			t.Errorf("reason %v", i.Err)
+		}
+		<-time.After(evictAfter)
+		last := b.connectDropping(t, errEvicted)
+		defer closeNow(last)
+		closeNow(stalled)
+	})
+}
+
+// connectDropping connects, and expects another one to be dropped before.
+func (b *bubble) connectDropping(t *testing.T, why error) *tls.Conn {
+	t.Helper()
+	c, err := b.connect(t, time.Hour)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b.log)
+	}
+	for range 2 { // the dropped one's goroutine may be the later
+		if i := b.next(t); i.Err != nil && !errors.Is(i.Err, why) {
+			t.Errorf("ended with %v, want %v", i.Err, why)
+		}
+	}
+	return c
+}
+
+// A flood of refusals must not become one of lines.
+func TestRefusalsDoNotFloodTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, Options{})
+		for range 3 {
+			for range 200 {
+				go closed(b.dialAndSay(t, "SSH-2"))
+				b.next(t)
+			}
+			<-time.After(2 * time.Second)
+		}
+		lines := b.log.records(t, slog.LevelInfo, "refused a TLS")
+		sums := b.log.records(t, slog.LevelInfo, "refused more TLS")
+		if len(lines) != 3*maxRefusals || len(sums) != 3 {
+			t.Fatalf("%d lines and %d sums", len(lines), len(sums))
+		}
+		if got := sums[0]["count"]; got != float64(200-maxRefusals) {
+			t.Errorf("count %v", got)
+		}
+	})
+}
+
 func TestIdleHandshakesDoNotKeepOthersOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, Options{MaxHandshakes: 2})
-		first, second := b.pipes.dial(), b.pipes.dial()
+		first := b.dialAndSay(t, halfHello)
+		synctest.Wait()
+		second := b.dialAndSay(t, halfHello)
+		synctest.Wait()
 		defer first.Close()
 		defer second.Close()
 		start := time.Now()
 		// Both slots are taken. The oldest gives way once it is a second old, not
 		// before: when thousands reconnect at once, all are honest.
-		c := b.mustConnectAfterEviction(t)
+		c := b.connectDropping(t, errEvicted)
 		defer closeNow(c)
 		if took := time.Since(start); took != evictAfter {
 			t.Errorf("the third connection waited %v", took)
@@ -162,21 +269,6 @@ func TestIdleHandshakesDoNotKeepOthersOut(t *testing.T) {
 			t.Errorf("%d connections, want the second, still in handshake, and the third", n)
 		}
 	})
-}
-
-func (b *bubble) mustConnectAfterEviction(t *testing.T) *tls.Conn {
-	t.Helper()
-	c, err := b.connect(t, time.Hour)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, b.log)
-	}
-	if i := b.next(t); !errors.Is(i.Err, errEvicted) {
-		t.Errorf("the oldest ended with %v", i.Err)
-	}
-	if i := b.next(t); i.Err != nil {
-		t.Errorf("the honest one: %v", i.Err)
-	}
-	return c
 }
 
 func TestConnectionsAreBounded(t *testing.T) {

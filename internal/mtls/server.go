@@ -11,7 +11,11 @@ import (
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 )
+
+// maxRefusals is how many refused connections a second have a line each.
+const maxRefusals = 10
 
 // Server is the accepting side: a plugin server, or a gateway's own listener.
 // It is safe for concurrent use.
@@ -20,6 +24,8 @@ type Server struct {
 	snap atomic.Pointer[serverSnapshot]
 	base *tls.Config // outlives snapshots, so that session tickets do too
 	warn onceWarner
+
+	refusals *logs.Flood
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -51,6 +57,7 @@ func NewServer(cfg ServerConfig, o *Options) (*Server, error) {
 func newServer(snap *serverSnapshot, o Options) *Server {
 	s := &Server{o: o, conns: map[*conn]struct{}{}}
 	s.warn.log = o.Logger
+	s.refusals = logs.NewFlood(o.Logger, maxRefusals, "refused more TLS connections")
 	s.base = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: s.configForClient}
 	s.store(snap)
 	return s
