@@ -146,7 +146,7 @@ func (a *app) gatewayFronts(ctx context.Context, cfg *config.Gateway, g *gateway
 		if err != nil {
 			return nil, nil, err
 		}
-		if security, err = mtls.NewServer(t, &mtls.Options{Logger: a.log, MaxConns: front.DefaultLimits().Conns}); err != nil {
+		if security, err = mtls.NewServer(t, front.DefaultLimits().TLS(a.log)); err != nil {
 			return nil, nil, fmt.Errorf("listen.tls: %w", err)
 		}
 		authenticated = cfg.TLS.CertReqs.V == mtls.CertRequired

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
 )
 
@@ -20,11 +21,15 @@ import (
 type crowd struct {
 	max   int
 	first time.Duration // a connection that has not sent a request is spared so long
-	log   *slog.Logger
+	log   *logs.Flood
 
 	mu     sync.Mutex
 	guests map[net.Conn]*guest
 }
+
+// maxLines is how many lines a second a listener writes of each thing that
+// clients can cause.
+const maxLines = 5
 
 type guest struct {
 	since   time.Time // when it came, last became idle or began a request
@@ -34,7 +39,7 @@ type guest struct {
 }
 
 func newCrowd(limit int, first time.Duration, logger *slog.Logger) *crowd {
-	return &crowd{max: limit, first: first, log: logger, guests: map[net.Conn]*guest{}}
+	return &crowd{max: limit, first: first, log: logs.NewFlood(logger, maxLines, "too many connections: closed more"), guests: map[net.Conn]*guest{}}
 }
 
 // track is the ConnState hook of the http.Server.
@@ -54,7 +59,7 @@ func (c *crowd) count(conn net.Conn, state http.ConnState, now time.Time) (spare
 	case http.StateNew:
 		if len(c.guests) >= c.max {
 			if spared = c.makeRoom(now); spared == nil {
-				c.log.Warn("too many connections: the new one is closed", "limit", c.max, "peer", conn.RemoteAddr())
+				c.log.Log(slog.LevelWarn, "too many connections: the new one is closed", slog.Int("limit", c.max), slog.String("peer", conn.RemoteAddr().String()))
 				return conn
 			}
 		}
@@ -94,7 +99,7 @@ func (c *crowd) makeRoom(now time.Time) net.Conn {
 	if best == nil {
 		return nil
 	}
-	c.log.Warn("too many connections: the one that has waited longest is closed", "limit", c.max, "peer", spared.RemoteAddr())
+	c.log.Log(slog.LevelWarn, "too many connections: the one that has waited longest is closed", slog.Int("limit", c.max), slog.String("peer", spared.RemoteAddr().String()))
 	delete(c.guests, spared)
 	return spared
 }

@@ -2,12 +2,14 @@ package front
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +37,25 @@ func TestCrowdGivesWay(t *testing.T) {
 		}
 		a.Close()
 		b.Close()
+	})
+}
+
+// Thousands of new connections a second are not thousands of lines.
+func TestCrowdDoesNotFloodTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		c := newCrowd(1, time.Hour, slog.New(slog.NewTextHandler(&out, nil)))
+		for range 100 {
+			a, b := net.Pipe()
+			c.track(a, http.StateNew)
+			a.Close()
+			b.Close()
+		}
+		<-time.After(time.Second)
+		synctest.Wait()
+		if n := strings.Count(out.String(), "\n"); n != maxLines+1 || !strings.Contains(out.String(), "count=94") {
+			t.Errorf("%d lines:\n%s", n, &out)
+		}
 	})
 }
 

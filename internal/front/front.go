@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
 )
 
@@ -67,7 +68,7 @@ func New(l net.Listener, cfg Config) *Front {
 	}
 	f := &Front{l: l, log: cfg.Logger, crowd: newCrowd(cfg.Limits.Conns, cfg.Limits.First, cfg.Logger)}
 	guarded := &guard{
-		Handler: ending{cfg.Handler}, log: cfg.Logger, loopback: IsLoopback(l.Addr()),
+		Handler: ending{cfg.Handler}, log: logs.NewFlood(cfg.Logger, maxLines, "more requests refused"), loopback: IsLoopback(l.Addr()),
 		authenticated: cfg.Authenticated, hosts: cfg.Hosts, origins: cfg.Origins,
 	}
 	f.srv = newHTTPServer(guarded, f.crowd, cfg)

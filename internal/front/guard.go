@@ -7,13 +7,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 )
 
 // guard keeps browsers out: a program that is not a browser sends no Origin,
 // and names in Host what it dials.
 type guard struct {
 	http.Handler
-	log *slog.Logger
+	log *logs.Flood
 
 	// loopback says that the listener is bound to loopback. Then a Host that is
 	// no loopback name means that DNS led a browser here, and pages of this host
@@ -30,7 +32,7 @@ type guard struct {
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if reason := g.foreign(r); reason != "" {
-		g.log.Info("request refused", "peer", r.RemoteAddr, "reason", reason)
+		g.log.Log(slog.LevelInfo, "request refused", slog.String("peer", r.RemoteAddr), slog.String("reason", reason))
 		Refuse(w, http.StatusForbidden, reason)
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/sallyport-mcp/sallyport/internal/mtls"
 )
 
 // Limits are those of one listener. A connection may cost about this much, and
@@ -40,6 +42,16 @@ func ProbeLimits() Limits {
 	l := DefaultLimits()
 	l.Conns = 128
 	return l
+}
+
+// TLS returns the options of a TLS listener under a front with these limits.
+func (l Limits) TLS(logger *slog.Logger) *mtls.Options {
+	return &mtls.Options{
+		Logger: logger, MaxHandshakes: l.Conns,
+		// Handshakes and refused connections count here too. Of those that came
+		// through the front makes room, which it can only do when it sees one more.
+		MaxConns: 3 * l.Conns,
+	}
 }
 
 func newHTTPServer(h http.Handler, c *crowd, cfg Config) *http.Server {

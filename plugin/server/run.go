@@ -230,12 +230,7 @@ func (s *Server) security(cfg *config.Server) (*security, error) {
 	m, err := mtls.NewServer(mtls.ServerConfig{
 		CertFile: t.CertFile.V, KeyFile: t.KeyFile.V, KeyPassword: password, CABundle: t.CABundle.V,
 		ClientAuth: t.CertReqs.V, AllowedClients: t.AllowedClients.V, Profile: mtls.Profile(t.PeerProfile.V), Name: t.Name,
-	}, &mtls.Options{
-		Logger: s.log, MaxHandshakes: s.limits.Conns,
-		// Handshakes and refused connections count here too. Of those that came
-		// through the front makes room, which it can only do when it sees one more.
-		MaxConns: 3 * s.limits.Conns,
-	})
+	}, s.limits.TLS(s.log))
 	if err != nil {
 		return nil, err
 	}
