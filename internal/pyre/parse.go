@@ -34,12 +34,13 @@ func (p *parser) fault(at int, format string, args ...any) error {
 	return &syntaxError{fmt.Sprintf(format, args...), at}
 }
 
-func parse(pattern string) (*parser, *node, error) {
+func parse(pattern string, ignoreCase bool) (*parser, *node, error) {
 	p := &parser{src: []rune(pattern), names: map[string]int{}, widths: map[int][2]int{}}
 	f, err := p.globalFlags()
 	if err != nil {
 		return nil, nil, err
 	}
+	f.ignoreCase = f.ignoreCase || ignoreCase
 	tree, err := p.alternation(f)
 	if err != nil {
 		return nil, nil, err

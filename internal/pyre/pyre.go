@@ -55,8 +55,13 @@ type Regexp struct {
 
 // Compile reads a pattern in Python's syntax. The error says in Python's words
 // what is wrong, and at which character, counted from 0.
-func Compile(pattern string) (*Regexp, error) {
-	p, tree, err := parse(pattern)
+func Compile(pattern string) (*Regexp, error) { return compile(pattern, false) }
+
+// CompileIgnoreCase is [Compile] with Python's re.IGNORECASE.
+func CompileIgnoreCase(pattern string) (*Regexp, error) { return compile(pattern, true) }
+
+func compile(pattern string, ignoreCase bool) (*Regexp, error) {
+	p, tree, err := parse(pattern, ignoreCase)
 	if err != nil {
 		return nil, err
 	}

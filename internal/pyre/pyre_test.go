@@ -3,6 +3,7 @@ package pyre
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,5 +177,38 @@ func TestEverydayPatternsAreFast(t *testing.T) {
 		if re.literal == "" && !re.fits("plain text") {
 			t.Errorf("%s backtracks", pattern)
 		}
+	}
+}
+
+func TestFindAllAndMatchInUnderIgnoreCase(t *testing.T) {
+	tests := []struct {
+		pattern, text string
+		want          []string
+	}{
+		{`secret`, "a SECRET, a Secret", []string{"SECRET", "Secret"}},
+		{`(?s)k.`, "K\n", []string{"K\n"}},
+		{`(?<=x)ü+`, "XÜü xü", []string{"Üü", "ü"}},
+		{`a*`, "bA", []string{"", "A", ""}},
+		{`z`, "none", nil},
+		{`[a-c]`, "\xed\xa0\xbdB", []string{"B"}},
+	}
+	for _, tt := range tests {
+		re, err := CompileIgnoreCase(tt.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		err = re.FindAll(t.Context(), tt.text, func(start, end int) { got = append(got, tt.text[start:end]) })
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%s in %q: got %q, %v, want %q", tt.pattern, tt.text, got, err, tt.want)
+		}
+		if matched, err := re.MatchIn(t.Context(), tt.text); err != nil || matched != (len(tt.want) > 0) {
+			t.Errorf("%s in %q: matched is %t, %v", tt.pattern, tt.text, matched, err)
+		}
+	}
+	if re, err := Compile("secret"); err != nil {
+		t.Error(err)
+	} else if matched, err := re.MatchIn(t.Context(), "SECRET"); matched || err != nil {
+		t.Errorf("without the flag: %t, %v", matched, err)
 	}
 }

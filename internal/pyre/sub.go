@@ -52,6 +52,21 @@ func (s *Sub) Replace(ctx context.Context, text string) (string, error) {
 	return b.String(), nil
 }
 
+// FindAll calls found with each match in text, in order, as re.finditer does:
+// its first and the offset after its last byte. The error is like that of
+// [Sub.Replace].
+func (re *Regexp) FindAll(ctx context.Context, text string, found func(start, end int)) error {
+	return re.search(ctx, standIn(text), func(loc []int) { found(loc[0], loc[1]) })
+}
+
+// MatchIn reports whether the pattern matches anywhere in text, as re.search
+// does. The error is like that of [Sub.Replace].
+func (re *Regexp) MatchIn(ctx context.Context, text string) (bool, error) {
+	matched := false
+	err := re.FindAll(ctx, text, func(int, int) { matched = true })
+	return matched, err
+}
+
 // standIn gives a text of the same offsets whose lone surrogates are U+FFFD: in
 // both they take three bytes, and the engines see one character.
 func standIn(text string) string {
