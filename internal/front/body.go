@@ -41,13 +41,20 @@ var errBusy = errors.New("too many large requests at a time")
 // The budget lends as the body arrives, at most twice as much: what a header
 // promises takes nothing from others.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
-	l := &loan{ctx: r.Context(), free: b.free}
 	size := r.ContentLength
+	if size >= 0 && size <= min(smallBody, b.limit) { // nearly always
+		body = make([]byte, size)
+		if _, err = io.ReadFull(r.Body, body); err == nil {
+			arrived(r.Context())
+		}
+		return body, func() {}, err
+	}
+	l := &loan{ctx: r.Context(), free: b.free}
 	switch {
 	case size > b.limit:
 		return nil, l.end, &wire.TooLargeError{Size: size, Limit: b.limit}
 	case size >= 0:
-		body, err = l.read(r.Body, min(size, smallBody), size)
+		body, err = l.read(r.Body, smallBody, size)
 		if errors.Is(err, io.EOF) && int64(len(body)) < size {
 			err = io.ErrUnexpectedEOF
 		}
