@@ -54,7 +54,9 @@ SIGTERM lets calls in flight finish (10 s) and exits 0.`,
 			if cmd.Flags().Changed("require-tls") {
 				flags["require-tls"] = strconv.FormatBool(requireTLS)
 			}
-			tuneGC()
+			if tuneGC() {
+				go front.TrimMemory(cmd.Context())
+			}
 			path := cmp.Or(file, os.Getenv("SALLYPORT_CONFIG"), gatewayDefaultConfig)
 			return a.gateway(cmd.Context(), path, flags)
 		},
@@ -66,11 +68,13 @@ SIGTERM lets calls in flight finish (10 s) and exits 0.`,
 }
 
 // tuneGC lets the small heap of a process that relays grow to three times its
-// size before it is collected; GOGC and GOMEMLIMIT say otherwise.
-func tuneGC() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(300)
+// size before it is collected, unless GOGC or GOMEMLIMIT say otherwise.
+func tuneGC() bool {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return false
 	}
+	debug.SetGCPercent(300)
+	return true
 }
 
 // gateway reads the file, makes everything that it names, binds the listeners

@@ -50,13 +50,25 @@ func TestPluginServerMemory(t *testing.T) {
 		t.Errorf("%d bytes resident after 10,000 calls, %d before", after, warm)
 	}
 
-	attack(t, addr, config)
+	end := attack(t, addr, config)
 	attacked := resident()
 	t.Logf("under 300 silent connections, 300 half-open handshakes and a header of up to 1 GB: %.1f MB", mb(attacked))
 	if attacked > after+32<<20 {
 		t.Errorf("%d bytes resident under attack, %d before", attacked, after)
 	}
 	hookCalls(t, client, addr, 10) // and it still serves
+	client.CloseIdleConnections()
+
+	end()
+	deadline := time.Now().Add(time.Minute)
+	for resident() > idleLimit && time.Now().Before(deadline) {
+		<-time.After(100 * time.Millisecond)
+	}
+	calm := resident()
+	t.Logf("some time after: %.1f MB", mb(calm))
+	if calm > idleLimit {
+		t.Errorf("%d bytes resident a minute after the attack, limit %d", calm, idleLimit)
+	}
 }
 
 func mb(n int64) float64 { return float64(n) / (1 << 20) }
@@ -156,14 +168,16 @@ func hookCalls(t *testing.T, client *http.Client, addr string, n int) {
 
 // attack leaves connections in every state that costs the server something: no
 // request after the handshake, half a handshake, half a header, and a header
-// that does not end until the server has had enough.
-func attack(t *testing.T, addr string, config *tls.Config) {
+// that does not end until the server has had enough. end closes them.
+func attack(t *testing.T, addr string, config *tls.Config) (end func()) {
 	t.Helper()
+	var open []net.Conn
 	keep := func(conn net.Conn, err error) net.Conn {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
+		open = append(open, conn)
 		t.Cleanup(func() { conn.Close() })
 		return conn
 	}
@@ -185,5 +199,10 @@ func attack(t *testing.T, addr string, config *tls.Config) {
 	}
 	if err == nil {
 		t.Error("a header of 1 GB was taken")
+	}
+	return func() {
+		for _, conn := range open {
+			conn.Close()
+		}
 	}
 }

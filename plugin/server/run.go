@@ -58,7 +58,8 @@ type RunOptions struct {
 	Version string
 
 	// OwnsProcess says that the process does nothing else. Then the garbage
-	// collector is set for it, unless GOGC or GOMEMLIMIT is set.
+	// collector is set for it, and memory given back after a peak, unless GOGC
+	// or GOMEMLIMIT is set.
 	OwnsProcess bool
 }
 
@@ -68,13 +69,14 @@ type RunOptions struct {
 // process still idles in under 30 MB.
 const gcPercent = 300
 
-func (o *RunOptions) tuneGC() {
+func (o *RunOptions) tuneGC() bool {
 	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
 		if value, ok := o.Env(name); ok && value != "" {
-			return
+			return false
 		}
 	}
 	debug.SetGCPercent(gcPercent)
+	return true
 }
 
 // flags are the options that beat environment and file, as config knows them.
@@ -114,8 +116,10 @@ func (o *RunOptions) fill() {
 func Run(ctx context.Context, o RunOptions) error {
 	env := o.Env // nil lets config find misspelt variables of the process, too
 	o.fill()
-	if o.OwnsProcess {
-		o.tuneGC()
+	if o.OwnsProcess && o.tuneGC() {
+		trimming, stop := context.WithCancel(ctx)
+		defer stop()
+		go front.TrimMemory(trimming)
 	}
 	cfg, err := config.LoadServer(o.ConfigPath, config.Options{Env: env, Kinds: o.Kinds, Flags: o.flags()})
 	if err != nil {
