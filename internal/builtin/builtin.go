@@ -29,6 +29,18 @@ func Kinds() []plugin.Kind {
 			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke},
 			New:     newDenyFilter,
 		},
+		{
+			Name:    "rate_limiter",
+			Aliases: []string{"plugins.rate_limiter.rate_limiter.RateLimiterPlugin"},
+			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke},
+			New:     newRateLimiter,
+		},
+		{
+			Name:    "resource_filter",
+			Aliases: []string{"plugins.resource_filter.resource_filter.ResourceFilterPlugin"},
+			Hooks:   []plugin.Hook{plugin.ResourcePreFetch, plugin.ResourcePostFetch, plugin.PromptPostFetch, plugin.ToolPostInvoke},
+			New:     newResourceFilter,
+		},
 	}
 }
 

@@ -72,10 +72,20 @@ func TestKindsNameTheirHooks(t *testing.T) {
 		if len(k.Aliases) == 0 {
 			t.Errorf("%s has no name in the reference", k.Name)
 		}
-		for _, hook := range mustPlugin(t, k.Name, `{"words":[]}`).Hooks() {
+		for _, hook := range mustPlugin(t, k.Name, leastConfig(k.Name)).Hooks() {
 			if !slices.Contains(k.Hooks, hook) {
 				t.Errorf("%s implements %s, but does not say so", k.Name, hook)
 			}
 		}
+	}
+}
+
+// leastConfig is the shortest configuration that a kind accepts.
+func leastConfig(kind string) string {
+	switch kind {
+	case "search_replace", "deny_filter":
+		return `{"words":[]}`
+	default:
+		return `{}`
 	}
 }

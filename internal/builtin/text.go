@@ -9,7 +9,8 @@ import "github.com/sallyport-mcp/sallyport/plugin"
 // text: a guardrail must not be got around by a content type that is new.
 func isText(hook plugin.Hook, at plugin.Path) bool {
 	if len(at) < 2 {
-		return hook == plugin.ToolPostInvoke && len(at) == 1 && at[0].Is("result")
+		return len(at) == 1 && (hook == plugin.ToolPostInvoke && at[0].Is("result") ||
+			hook == plugin.ResourcePostFetch && at[0].Is("content"))
 	}
 	switch hook {
 	case plugin.PromptPreFetch, plugin.ToolPreInvoke:
@@ -18,6 +19,8 @@ func isText(hook plugin.Hook, at plugin.Path) bool {
 		return at[0].Is("result") && isPromptText(at[1:])
 	case plugin.ToolPostInvoke:
 		return at[0].Is("result") && isResultText(at[1:])
+	case plugin.ResourcePostFetch:
+		return at[0].Is("content") && isResourceText(at[1:])
 	default:
 		return false
 	}
@@ -52,6 +55,15 @@ func isContentText(at plugin.Path) bool {
 		at = at[1:]
 	}
 	return !opaque[at[0].Key]
+}
+
+// isResourceText: content is {"uri", "mimeType", "text" or "blob"}, several of
+// them, or a whole {"contents": […]}.
+func isResourceText(at plugin.Path) bool {
+	if at[0].Is("contents") {
+		at = at[1:]
+	}
+	return isContentText(at)
 }
 
 // opaque are the members of a content block or a resource that are not text.

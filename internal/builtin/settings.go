@@ -1,0 +1,162 @@
+package builtin
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-mcp/sallyport/internal/pyre"
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// settings reads an object of a plugin's configuration, key by key. The first
+// fault stays in err, so that a caller reads all keys and asks once. Unlike
+// encoding/json it takes no null for a value: a guardrail whose switch says
+// nothing must not fall back in silence.
+type settings struct {
+	path    string
+	members map[string]json.RawMessage
+	err     error
+}
+
+// newSettings starts to read raw, which may have the known keys only.
+func newSettings(raw json.RawMessage, path string, known ...string) *settings {
+	m, err := members(raw, path, known...)
+	return &settings{path: path, members: m, err: err}
+}
+
+// at gives the path of a key.
+func (s *settings) at(key string) string { return join(s.path, key) }
+
+// fail keeps a fault, if it is the first.
+func (s *settings) fail(path, format string, args ...any) {
+	if s.err == nil {
+		s.err = &plugin.ConfigError{Path: path, Message: fmt.Sprintf(format, args...)}
+	}
+}
+
+// read decodes the value of key into v and reports whether it did.
+func (s *settings) read(key, want string, v any) bool {
+	raw, ok := s.members[key]
+	if !ok || s.err != nil {
+		return false
+	}
+	if err := json.Unmarshal(raw, v); err != nil || string(raw) == "null" {
+		s.fail(s.at(key), "not %s", want)
+		return false
+	}
+	return true
+}
+
+func (s *settings) boolean(key string, otherwise bool) bool {
+	v := otherwise
+	if !s.read(key, "true or false", &v) {
+		return otherwise
+	}
+	return v
+}
+
+func (s *settings) text(key, otherwise string) string {
+	var v string
+	if !s.read(key, "a string", &v) {
+		return otherwise
+	}
+	return v
+}
+
+// required is text that must be there and say something.
+func (s *settings) required(key string) string {
+	v := s.text(key, "")
+	switch _, ok := s.members[key]; {
+	case !ok:
+		s.fail(s.at(key), "required, but missing")
+	case v == "":
+		s.fail(s.at(key), "empty")
+	}
+	return v
+}
+
+// choice is text that must be one of those allowed.
+func (s *settings) choice(key, otherwise string, allowed ...string) string {
+	v := s.text(key, otherwise)
+	if v != otherwise && !slices.Contains(allowed, v) {
+		s.fail(s.at(key), "%q is none of %s", v, strings.Join(allowed, ", "))
+	}
+	return v
+}
+
+// integer is a whole number, not under least.
+func (s *settings) integer(key string, otherwise, least int) int {
+	v := otherwise
+	if !s.read(key, "a whole number", &v) {
+		return otherwise
+	}
+	if v < least {
+		s.fail(s.at(key), "%d is under %d", v, least)
+	}
+	return v
+}
+
+// items are the elements of a list; none when it is absent.
+func (s *settings) items(key string) []json.RawMessage {
+	var v []json.RawMessage
+	s.read(key, "a list", &v)
+	return v
+}
+
+// texts is a list of strings that say something.
+func (s *settings) texts(key string, otherwise []string) []string {
+	if _, ok := s.members[key]; !ok {
+		return otherwise
+	}
+	var out []string
+	for i, raw := range s.items(key) {
+		path := fmt.Sprintf("%s[%d]", s.at(key), i)
+		v, err := text(raw, path)
+		switch {
+		case err != nil:
+			s.fail(path, "not a string")
+		case v == "":
+			s.fail(path, "empty")
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// pattern compiles one in Python's syntax that matches in any case.
+func (s *settings) pattern(path, pattern string) *pyre.Regexp {
+	re, err := pyre.CompileIgnoreCase(pattern)
+	if err != nil {
+		s.fail(path, "%s", err)
+	}
+	return re
+}
+
+// onHooks narrows p to the hooks of its entry, or to those that its kind has
+// when the entry lists none.
+func onHooks(p plugin.Plugin, entry []plugin.Hook, otherwise ...plugin.Hook) plugin.Plugin {
+	if len(entry) == 0 {
+		entry = otherwise
+	}
+	return narrowed{p, entry}
+}
+
+type narrowed struct {
+	plugin.Plugin
+	hooks []plugin.Hook
+}
+
+// Hooks implements [plugin.Plugin].
+func (n narrowed) Hooks() []plugin.Hook { return n.hooks }
+
+// encode gives the JSON of what a plugin itself has made, of maps, slices and
+// plain values, which always has one.
+func encode(v any) json.RawMessage {
+	raw, err := plugin.SetMember(nil, "v", v)
+	if err != nil {
+		panic(fmt.Sprintf("builtin: %v", err))
+	}
+	return raw[len(`{"v":`) : len(raw)-1]
+}
