@@ -30,11 +30,11 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 			return target, err
 		}
 	} else {
-		entry, err := a.callEntry(f)
+		client, entry, err := a.callEntry(f)
 		if err != nil {
 			return target, err
 		}
-		mcp, target.Name, target.Timeout = entry.MCP, entry.Name, entry.Timeout
+		mcp, target.Name, target.Timeout, target.MaxPayload = entry.MCP, entry.Name, entry.Timeout, client.Settings.MaxPayloadBytes
 	}
 	if f.timeout > 0 {
 		target.Timeout = f.timeout
@@ -84,29 +84,29 @@ func flagName(t *config.ClientTLS) func(string) string {
 }
 
 // callEntry finds the plugin in the file.
-func (a *app) callEntry(f *callFlags) (*config.Plugin, error) {
+func (a *app) callEntry(f *callFlags) (*config.Client, *config.Plugin, error) {
 	client, err := config.LoadClient(f.config, config.Options{Kinds: builtin.Kinds()})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, w := range client.Warnings {
 		a.log.Warn(w.Error())
 	}
 	entry, err := pickEntry(client, f.plugin)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fail := func(err error) error { return fmt.Errorf("%s: plugin %s: %w", client.File, entry.Name, err) }
 	switch {
 	case entry.MCP == nil:
-		return nil, fail(hint.Add(fmt.Errorf("kind %s is not external: it runs in the gateway's own process", entry.Kind),
+		return nil, nil, fail(hint.Add(fmt.Errorf("kind %s is not external: it runs in the gateway's own process", entry.Kind),
 			"to call it over the network, serve it with `sallyport plugin-server`"))
 	case entry.MCP.Proto == config.Stdio:
-		return nil, fail(errStdioPlugin())
+		return nil, nil, fail(errStdioPlugin())
 	case !entry.Enabled():
 		a.log.Warn("the plugin's mode is disabled: a gateway would not call it", "plugin", entry.Name)
 	}
-	return entry, nil
+	return client, entry, nil
 }
 
 // pickEntry returns the named entry, or the only external one when none is

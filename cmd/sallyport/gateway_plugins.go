@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/builtin"
 	"github.com/sallyport-mcp/sallyport/internal/config"
@@ -41,7 +40,7 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 			a.log.Info("plugin is disabled", "plugin", p.Name)
 			continue
 		}
-		e, err := a.pipelineEntry(p, client.Settings.HealthCheckInterval)
+		e, err := a.pipelineEntry(p, &client.Settings)
 		if err != nil {
 			return nil, fmt.Errorf("%s: plugin %s: %w", p.At(""), p.Name, err)
 		}
@@ -58,7 +57,7 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 	return ps, err
 }
 
-func (a *app) pipelineEntry(p *config.Plugin, interval time.Duration) (pipeline.Entry, error) {
+func (a *app) pipelineEntry(p *config.Plugin, s *config.Settings) (pipeline.Entry, error) {
 	e := pipeline.Entry{
 		Name: p.Name, Priority: p.Priority, Timeout: p.Timeout, Hooks: p.Hooks, ExposeHeaders: p.ExposeHeaders,
 		FailOnError: p.OnError == "fail",
@@ -70,7 +69,7 @@ func (a *app) pipelineEntry(p *config.Plugin, interval time.Duration) (pipeline.
 	if e.Mode, err = pipelineMode(p); err != nil {
 		return e, err
 	}
-	e.Plugin, err = a.newPlugin(p, interval)
+	e.Plugin, err = a.newPlugin(p, s)
 	return e, err
 }
 
@@ -101,7 +100,7 @@ func pipelineMode(p *config.Plugin) (pipeline.Mode, error) {
 
 // newPlugin makes one plugin: a client where it is external, else the plugin
 // itself.
-func (a *app) newPlugin(p *config.Plugin, interval time.Duration) (plugin.Plugin, error) {
+func (a *app) newPlugin(p *config.Plugin, s *config.Settings) (plugin.Plugin, error) {
 	if p.MCP == nil {
 		kind, ok := config.FindKind(builtin.Kinds(), p.Kind)
 		if !ok { // config has refused it
@@ -116,7 +115,7 @@ func (a *app) newPlugin(p *config.Plugin, interval time.Duration) (plugin.Plugin
 	if p.MCP.Proto == config.Stdio {
 		return nil, errStdioPlugin()
 	}
-	target := remote.Config{Name: p.Name, Timeout: p.Timeout, Hooks: p.Hooks, HealthInterval: interval}
+	target := remote.Config{Name: p.Name, Timeout: p.Timeout, Hooks: p.Hooks, HealthInterval: s.HealthCheckInterval, MaxPayload: s.MaxPayloadBytes}
 	if err := a.reach(&target, p.MCP, nil); err != nil {
 		return nil, err
 	}

@@ -93,7 +93,11 @@ func TestModes(t *testing.T) {
 							e.Plugin = r.remote(t, address(t))
 						}
 						if does == "timeout" {
-							e.Timeout = 40 * time.Millisecond
+							e.Timeout = 100 * time.Millisecond
+							// The limit covers a handshake too: have a connection.
+							if _, err := up.Discover(t.Context()); err != nil {
+								t.Fatal(err)
+							}
 						}
 						if b != nil {
 							a.act(b)

@@ -49,6 +49,10 @@ type Config struct {
 	// when nothing else gives a reason to ask again; 0 means 60 s.
 	HealthInterval time.Duration
 
+	// MaxPayload is the most bytes of a payload, the max_payload_bytes of the
+	// caller's file; 0 means 1,000,000. Options.MaxAnswer follows it.
+	MaxPayload int64
+
 	// MaxConns is the most connections at a time; further calls wait. 0 means
 	// 256.
 	MaxConns int
@@ -62,7 +66,8 @@ type Options struct {
 	// Version is our version, as told to the server; empty means "dev".
 	Version string
 
-	// MaxAnswer is the most bytes of one answer; 0 means 8 MiB. It has to be
+	// MaxAnswer is the most bytes of one answer; 0 means 8 MiB, or four times
+	// Config.MaxPayload where that is more, as a plugin server has it. It has to be
 	// more than twice a payload: an answer is JSON within JSON.
 	MaxAnswer int64
 
@@ -103,7 +108,7 @@ func New(cfg Config, o *Options) (*Plugin, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&opts.Version, "dev")
-	setDefault(&opts.MaxAnswer, 8<<20)
+	setDefault(&opts.MaxAnswer, max(8<<20, 4*cfg.MaxPayload))
 	setDefault(&opts.DialTimeout, 10*time.Second)
 	setDefault(&cfg.Timeout, 30*time.Second)
 	setDefault(&cfg.MaxConns, 256)

@@ -347,3 +347,15 @@ func TestAnAnswerOverTheLimit(t *testing.T) {
 		t.Error("the sizes are lost")
 	}
 }
+
+func TestTheAnswersLimitFollowsThePayloads(t *testing.T) {
+	for payload, want := range map[int64]int64{0: 8 << 20, 1_000_000: 8 << 20, 5 << 20: 20 << 20} {
+		p, err := New(Config{Name: "P", URL: "http://127.0.0.1:1/mcp", MaxPayload: payload}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.maxAnswer != want {
+			t.Errorf("max_payload_bytes %d: answers up to %d bytes, want %d", payload, p.maxAnswer, want)
+		}
+	}
+}
