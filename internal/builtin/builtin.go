@@ -41,6 +41,24 @@ func Kinds() []plugin.Kind {
 			Hooks:   []plugin.Hook{plugin.ResourcePreFetch, plugin.ResourcePostFetch, plugin.PromptPostFetch, plugin.ToolPostInvoke},
 			New:     newResourceFilter,
 		},
+		{
+			Name: "output_length_guard",
+			Aliases: []string{
+				"plugins.output_length_guard.output_length_guard.OutputLengthGuardPlugin",
+				"cpex_output_length_guard.output_length_guard.OutputLengthGuardPlugin",
+			},
+			Hooks: []plugin.Hook{plugin.ToolPostInvoke},
+			New:   newLengthGuard,
+		},
+		{
+			Name: "header_filter",
+			Aliases: []string{
+				"plugins.header_filter.header_filter.HeaderFilterPlugin",
+				"plugins.header_filter.header_filter_plugin.HeaderFilter",
+			},
+			Hooks: []plugin.Hook{plugin.ToolPreInvoke, plugin.AgentPreInvoke},
+			New:   newHeaderFilter,
+		},
 	}
 }
 

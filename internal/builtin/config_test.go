@@ -28,6 +28,17 @@ func TestConfigFaultsAreNamedByPath(t *testing.T) {
 		{"unknown key", "deny_filter", `{"words":["a"],"case_sensitive":false}`, `case_sensitive: unknown key "case_sensitive" (known: words)`},
 		{"a word that is a number", "deny_filter", `{"words":["a",1]}`, "words[1]: not a string"},
 		{"an empty word", "deny_filter", `{"words":["a",""]}`, "words[1]: an empty word is in every text: all would be refused"},
+		{"unknown key", "output_length_guard", `{"max_char":5}`, `max_char: unknown key "max_char" (known: min_chars, max_chars, strategy, ellipsis)`},
+		{"no maximum at all", "output_length_guard", `{"max_chars":0}`, "max_chars: 0 is under 1"},
+		{"half a character", "output_length_guard", `{"max_chars":1.5}`, "max_chars: not a whole number"},
+		{"negative", "output_length_guard", `{"min_chars":-1}`, "min_chars: -1 is under 0"},
+		{"minimum over maximum", "output_length_guard", `{"min_chars":6,"max_chars":5}`, "min_chars: 6 is over max_chars 5: no text is within"},
+		{"strategy", "output_length_guard", `{"strategy":"shorten"}`, `strategy: "shorten" is neither truncate nor block`},
+		{"ellipsis", "output_length_guard", `{"ellipsis":3}`, "ellipsis: not a string"},
+		{"no list", "header_filter", `{"filter_headers":"Cookie"}`, "filter_headers: not a list"},
+		{"a header that is a number", "header_filter", `{"filter_headers":["Cookie",1]}`, "filter_headers[1]: not a string"},
+		{"an empty header", "header_filter", `{"allow_passthrough_headers":[""]}`, "allow_passthrough_headers[0]: empty"},
+		{"a flag", "header_filter", `{"log_filtered_headers":"perhaps"}`, "log_filtered_headers: not true or false"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.kind+"/"+tt.name, func(t *testing.T) {
@@ -57,9 +68,12 @@ func TestHooksAreThoseOfTheEntryOrTheDefault(t *testing.T) {
 		{"search_replace", []plugin.Hook{plugin.ToolPostInvoke}, []plugin.Hook{plugin.ToolPostInvoke}},
 		{"deny_filter", nil, []plugin.Hook{plugin.PromptPreFetch}},
 		{"deny_filter", []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke}, []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke}},
+		{"output_length_guard", nil, []plugin.Hook{plugin.ToolPostInvoke}},
+		{"header_filter", nil, []plugin.Hook{plugin.ToolPreInvoke, plugin.AgentPreInvoke}},
+		{"header_filter", []plugin.Hook{plugin.AgentPreInvoke}, []plugin.Hook{plugin.AgentPreInvoke}},
 	}
 	for _, tt := range tests {
-		if got := mustPlugin(t, tt.kind, `{"words":[]}`, tt.entry...).Hooks(); !slices.Equal(got, tt.want) {
+		if got := mustPlugin(t, tt.kind, leastConfig(tt.kind), tt.entry...).Hooks(); !slices.Equal(got, tt.want) {
 			t.Errorf("%s with %v: got %v, want %v", tt.kind, tt.entry, got, tt.want)
 		}
 	}

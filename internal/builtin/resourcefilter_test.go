@@ -156,7 +156,7 @@ func TestResourceFilterRefusesWhatIsTooLarge(t *testing.T) {
 
 func TestResourceFilterConfigFaults(t *testing.T) {
 	tests := []struct{ config, want string }{
-		{`{"max_content_size":"1"}`, "max_content_size: not a whole number"},
+		{`{"max_content_size":"one"}`, "max_content_size: not a whole number"},
 		{`{"max_content_size":-1}`, "max_content_size: -1 is under 0"},
 		{`{"max_content_size":null}`, "max_content_size: not a whole number"},
 		{`{"allowed_protocols":"http"}`, "allowed_protocols: not a list"},

@@ -49,7 +49,25 @@ func (s *settings) read(key, want string, v any) bool {
 	return true
 }
 
+// nullable takes null for absent in keys whose default the reference writes so.
+func (s *settings) nullable(keys ...string) {
+	for _, key := range keys {
+		if string(s.members[key]) == "null" {
+			delete(s.members, key)
+		}
+	}
+}
+
+// unquote takes the quotes off a number or a boolean: "{{ env.LIMIT }}" in a
+// plugin file leaves them there.
+func (s *settings) unquote(key string) {
+	if raw := s.members[key]; len(raw) > 2 && raw[0] == '"' && json.Valid(raw[1:len(raw)-1]) {
+		s.members[key] = raw[1 : len(raw)-1]
+	}
+}
+
 func (s *settings) boolean(key string, otherwise bool) bool {
+	s.unquote(key)
 	v := otherwise
 	if !s.read(key, "true or false", &v) {
 		return otherwise
@@ -88,6 +106,7 @@ func (s *settings) choice(key, otherwise string, allowed ...string) string {
 
 // integer is a whole number, not under least.
 func (s *settings) integer(key string, otherwise, least int) int {
+	s.unquote(key)
 	v := otherwise
 	if !s.read(key, "a whole number", &v) {
 		return otherwise
