@@ -29,6 +29,38 @@ type GlobalContext struct {
 	Metadata  Object          `json:"metadata"`            // read-only for plugins
 }
 
+// UserName is the user as one string: the name where the user is a string, and
+// where it is an object its email, else its username, name, id or sub. Empty
+// when anonymous, or when an object holds none of these.
+func (g *GlobalContext) UserName() string {
+	var name string
+	if json.Unmarshal(g.User, &name) == nil {
+		return name
+	}
+	var user Object
+	if json.Unmarshal(g.User, &user) != nil {
+		return ""
+	}
+	for _, key := range []string{"email", "username", "name", "id", "sub"} {
+		if ok, err := user.Get(key, &name); ok && err == nil && name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// OriginalName is the upstream's own name of the tool or prompt, where the
+// gateway offers it to clients under a name with a prefix; empty when the
+// gateway did not say. A rule about a tool has to hold for either name: with a
+// second upstream the client's changes.
+func (g *GlobalContext) OriginalName() string {
+	var name string
+	if ok, err := g.Metadata.Get("original_name", &name); !ok || err != nil {
+		return ""
+	}
+	return name
+}
+
 // Set stores v under key, making the object if need be. The error is that of
 // encoding v as JSON.
 func (o *Object) Set(key string, v any) error {

@@ -46,6 +46,14 @@ func TestPayloadsOfAllHooks(t *testing.T) {
 		{&PromptPost{}, `{"prompt_id":"p","result":{"messages":[]}}`, `{"prompt_id":"p","result":{"messages":[]}}`},
 		{&ResourcePre{}, `{"uri":"a:b","metadata":{}}`, `{"uri":"a:b"}`},
 		{&ResourcePost{}, `{"uri":"a:b","content":{"text":""}}`, `{"uri":"a:b","content":{"text":""}}`},
+		{&HTTPPre{}, `{"path":"/","method":"GET","client_host":"h","client_port":1,"headers":{}}`, `{"path":"/","method":"GET","headers":{}}`},
+		{&HTTPPost{}, `{"path":"/","method":"GET","client_host":"h","client_port":1,"headers":{},"response_headers":{"a":"b"},"status_code":200}`,
+			`{"path":"/","method":"GET","headers":{}}`},
+		{&ResolveUser{}, `{"credentials":{"scheme":"Basic","credentials":"x"},"headers":{},"client_host":"h","client_port":1}`, `{"headers":{}}`},
+		{&CheckPermission{}, `{"user_email":"u","permission":"p","resource_type":"tool","team_id":"t","is_admin":true,"auth_method":"jwt","client_host":"h","user_agent":"a"}`,
+			`{"user_email":"u","permission":"p"}`},
+		{&AgentPre{}, `{"agent_id":"a","messages":[],"tools":[],"headers":{},"model":"m","system_prompt":"s","parameters":{}}`, `{"agent_id":"a","messages":[]}`},
+		{&AgentPost{}, `{"agent_id":"a","messages":[],"tool_calls":[]}`, `{"agent_id":"a","messages":[]}`},
 	}
 	for _, tt := range tests {
 		for _, in := range []string{tt.in, tt.absent} {
@@ -148,5 +156,72 @@ func TestSetMember(t *testing.T) {
 	}
 	if got, err := SetMember(nil, "k", func() {}); err == nil {
 		t.Errorf("a function: got %s", got)
+	}
+}
+
+// Null and absence are one for what may be absent: neither is an error, and
+// neither is written over the other.
+func TestNullIsAbsenceForOptionalFields(t *testing.T) {
+	for in, p := range map[string]payload{
+		`{"path":"/","method":"GET","client_host":null,"client_port":null,"headers":{},"response_headers":null,"status_code":null}`: &HTTPPost{},
+		`{"credentials":null,"headers":{}}`:                                                                              &ResolveUser{},
+		`{"user_email":"u","permission":"p","is_admin":null,"team_id":null}`:                                             &CheckPermission{},
+		`{"agent_id":"a","messages":[],"tools":null,"headers":null,"model":null,"system_prompt":null,"parameters":null}`: &AgentPre{},
+	} {
+		if err := readPayload([]byte(in), p); err != nil {
+			t.Errorf("%s: %v", in, err)
+		}
+		if out, err := writePayload(p); err != nil || string(out) != in {
+			t.Errorf("got %s, %v, want %s", out, err, in)
+		}
+	}
+}
+
+func TestFieldsOfEachTypeAreReplacedInPlace(t *testing.T) {
+	tests := []struct {
+		p        payload
+		in, want string
+		edit     func(payload)
+	}{
+		{&HTTPPost{}, `{"path":"/","status_code":200,"x":1,"method":"GET","headers":{}}`, `{"path":"/","status_code":201,"x":1,"method":"GET","headers":{}}`,
+			func(p payload) { p.(*HTTPPost).StatusCode++ }},
+		{&CheckPermission{}, `{"is_admin":true,"user_email":"u","permission":"p"}`, `{"is_admin":false,"user_email":"u","permission":"p"}`,
+			func(p payload) { p.(*CheckPermission).IsAdmin = false }},
+		{&ResolveUser{}, `{"credentials":{"scheme":"a","credentials":"b"},"headers":{}}`, `{"credentials":{"scheme":"a","credentials":"c"},"headers":{}}`,
+			func(p payload) { p.(*ResolveUser).Credentials.Credentials = "c" }},
+		{&AgentPre{}, `{"agent_id":"a","model":null,"messages":[]}`, `{"agent_id":"a","model":"m","messages":[]}`,
+			func(p payload) { p.(*AgentPre).Model = "m" }},
+	}
+	for _, tt := range tests {
+		if err := readPayload([]byte(tt.in), tt.p); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := writePayload(tt.p); err != nil || string(out) != tt.in {
+			t.Errorf("unchanged: got %s, %v, want %s", out, err, tt.in)
+		}
+		tt.edit(tt.p)
+		if out, err := writePayload(tt.p); err != nil || string(out) != tt.want {
+			t.Errorf("got %s, %v, want %s", out, err, tt.want)
+		}
+	}
+}
+
+func TestHTTPAndAgentPayloadsRefuseWrongTypes(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"path":"/","method":"GET","headers":null}`:                         "headers: not an object of strings",
+		`{"path":"/","method":"GET","headers":{},"client_port":"9"}`:         "client_port: not an integer",
+		`{"path":"/","method":"GET","headers":{},"client_port":1.5}`:         "client_port: not an integer",
+		`{"path":"/","method":"GET","headers":{},"client_host":1}`:           "client_host: not a string",
+		`{"path":"/","method":"GET","headers":{"a":["b"]},"client_port":80}`: "headers: not an object of strings",
+	} {
+		if err := readPayload([]byte(in), &HTTPPre{}); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", in, err, want)
+		}
+	}
+	if err := readPayload([]byte(`{"headers":{},"credentials":"x"}`), &ResolveUser{}); err == nil {
+		t.Error("credentials that are a string were read")
+	}
+	if err := readPayload([]byte(`{"user_email":"u","permission":"p","is_admin":"yes"}`), &CheckPermission{}); err == nil {
+		t.Error("is_admin that is a string was read")
 	}
 }

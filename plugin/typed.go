@@ -58,6 +58,40 @@ type ResourcePostFetcher interface {
 	ResourcePostFetch(ctx context.Context, p *ResourcePost, c *Context) (*Result, error)
 }
 
+// HTTPPreRequester sees an HTTP request before anything else does. It answers
+// with headers to set.
+type HTTPPreRequester interface {
+	HTTPPreRequest(ctx context.Context, p *HTTPPre, c *Context) (*Result, error)
+}
+
+// HTTPPostRequester sees an HTTP request that has been answered. It answers with
+// headers to set on the response.
+type HTTPPostRequester interface {
+	HTTPPostRequest(ctx context.Context, p *HTTPPost, c *Context) (*Result, error)
+}
+
+// UserResolver says who sends a request: it answers with a [User].
+type UserResolver interface {
+	HTTPAuthResolveUser(ctx context.Context, p *ResolveUser, c *Context) (*Result, error)
+}
+
+// PermissionChecker says what a user may do: it answers with a [Permission].
+type PermissionChecker interface {
+	HTTPAuthCheckPermission(ctx context.Context, p *CheckPermission, c *Context) (*Result, error)
+}
+
+// AgentPreInvoker sees a call of an agent before it is made. It may change all
+// fields.
+type AgentPreInvoker interface {
+	AgentPreInvoke(ctx context.Context, p *AgentPre, c *Context) (*Result, error)
+}
+
+// AgentPostInvoker sees what an agent has answered. It may change Messages and
+// ToolCalls.
+type AgentPostInvoker interface {
+	AgentPostInvoke(ctx context.Context, p *AgentPost, c *Context) (*Result, error)
+}
+
 // New makes a [Plugin] of v, which implements one or more of the hook
 // interfaces of this package, and [io.Closer] if it has something to release.
 // New panics if v implements no hook: such a plugin would guard nothing.
@@ -81,6 +115,13 @@ func New(v any) Plugin {
 	if x, ok := v.(ResourcePostFetcher); ok {
 		t.add(ResourcePostFetch, adapt(x.ResourcePostFetch))
 	}
+	t.addHTTP(v)
+	if x, ok := v.(AgentPreInvoker); ok {
+		t.add(AgentPreInvoke, adapt(x.AgentPreInvoke))
+	}
+	if x, ok := v.(AgentPostInvoker); ok {
+		t.add(AgentPostInvoke, adapt(x.AgentPostInvoke))
+	}
 	if len(t.hooks) == 0 {
 		panic(fmt.Sprintf("plugin: New: %T implements none of the hook interfaces", v))
 	}
@@ -100,6 +141,22 @@ type invoker func(ctx context.Context, raw json.RawMessage, c *Context) (*Result
 func (t *typed) add(hook Hook, f invoker) {
 	t.hooks = append(t.hooks, hook)
 	t.invoke[hook] = f
+}
+
+// addHTTP adds the HTTP hooks that v has.
+func (t *typed) addHTTP(v any) {
+	if x, ok := v.(HTTPPreRequester); ok {
+		t.add(HTTPPreRequest, adapt(x.HTTPPreRequest))
+	}
+	if x, ok := v.(HTTPPostRequester); ok {
+		t.add(HTTPPostRequest, adapt(x.HTTPPostRequest))
+	}
+	if x, ok := v.(UserResolver); ok {
+		t.add(HTTPAuthResolveUser, adapt(x.HTTPAuthResolveUser))
+	}
+	if x, ok := v.(PermissionChecker); ok {
+		t.add(HTTPAuthCheckPermission, adapt(x.HTTPAuthCheckPermission))
+	}
 }
 
 // Hooks implements [Plugin].

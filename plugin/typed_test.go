@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -46,6 +47,33 @@ func (e *everything) ResourcePostFetch(_ context.Context, p *ResourcePost, _ *Co
 	return e.note(ResourcePostFetch, p.URI, string(p.Content))
 }
 
+func (e *everything) HTTPPreRequest(_ context.Context, p *HTTPPre, _ *Context) (*Result, error) {
+	return e.note(HTTPPreRequest, p.Method, p.Path, p.ClientHost, strconv.Itoa(p.ClientPort), p.Headers["h"])
+}
+
+func (e *everything) HTTPPostRequest(_ context.Context, p *HTTPPost, _ *Context) (*Result, error) {
+	return e.note(HTTPPostRequest, p.Method, p.Path, p.Headers["h"], p.ResponseHeaders["r"], strconv.Itoa(p.StatusCode))
+}
+
+func (e *everything) HTTPAuthResolveUser(_ context.Context, p *ResolveUser, _ *Context) (*Result, error) {
+	if p.Credentials == nil {
+		return e.note(HTTPAuthResolveUser, p.Headers["h"])
+	}
+	return e.note(HTTPAuthResolveUser, p.Headers["h"], p.Credentials.Scheme, p.Credentials.Credentials)
+}
+
+func (e *everything) HTTPAuthCheckPermission(_ context.Context, p *CheckPermission, _ *Context) (*Result, error) {
+	return e.note(HTTPAuthCheckPermission, p.UserEmail, p.Permission, p.TeamID, strconv.FormatBool(p.IsAdmin))
+}
+
+func (e *everything) AgentPreInvoke(_ context.Context, p *AgentPre, _ *Context) (*Result, error) {
+	return e.note(AgentPreInvoke, p.AgentID, string(p.Messages), string(p.Tools), p.Headers["h"], p.Model, p.SystemPrompt, string(p.Parameters))
+}
+
+func (e *everything) AgentPostInvoke(_ context.Context, p *AgentPost, _ *Context) (*Result, error) {
+	return e.note(AgentPostInvoke, p.AgentID, string(p.Messages), string(p.ToolCalls))
+}
+
 func (e *everything) Close() error {
 	e.closed = true
 	return nil
@@ -64,6 +92,13 @@ func TestNewCallsTheTypedMethods(t *testing.T) {
 		{PromptPostFetch, `{"prompt_id":"p","result":{}}`, `prompt_post_fetch p {}`},
 		{ResourcePreFetch, `{"uri":"u:","metadata":null}`, `resource_pre_fetch u: `},
 		{ResourcePostFetch, `{"uri":"u:","content":null}`, `resource_post_fetch u: null`},
+		{HTTPPreRequest, `{"path":"/mcp","method":"POST","client_host":"h","client_port":9,"headers":{"h":"v"}}`, `http_pre_request POST /mcp h 9 v`},
+		{HTTPPostRequest, `{"path":"/mcp","method":"GET","headers":{"h":"v"},"response_headers":{"r":"w"},"status_code":404}`, `http_post_request GET /mcp v w 404`},
+		{HTTPAuthResolveUser, `{"credentials":{"scheme":"Bearer","credentials":"x"},"headers":{"h":"v"}}`, `http_auth_resolve_user v Bearer x`},
+		{HTTPAuthCheckPermission, `{"user_email":"a@b","permission":"tools.invoke","team_id":null,"is_admin":true}`, `http_auth_check_permission a@b tools.invoke  true`},
+		{AgentPreInvoke, `{"agent_id":"a","messages":[{"n":1.0}],"tools":["t"],"headers":{"h":"v"},"model":"m","system_prompt":"s","parameters":{"p":1.0}}`,
+			`agent_pre_invoke a [{"n":1.0}] ["t"] v m s {"p":1.0}`},
+		{AgentPostInvoke, `{"agent_id":"a","messages":[],"tool_calls":[1]}`, `agent_post_invoke a [] [1]`},
 	}
 	var hooks []Hook
 	for _, tt := range tests {
@@ -74,7 +109,7 @@ func TestNewCallsTheTypedMethods(t *testing.T) {
 			t.Errorf("got %s, %+v, %v, want %s", e.called, r, err, tt.want)
 		}
 	}
-	if !slices.Equal(p.Hooks(), hooks) {
+	if !slices.Equal(p.Hooks(), hooks) || !slices.Equal(hooks, Hooks()) {
 		t.Errorf("hooks are %v, want %v", p.Hooks(), hooks)
 	}
 	if err := p.(interface{ Close() error }).Close(); err != nil || !e.closed {
