@@ -59,6 +59,12 @@ func Kinds() []plugin.Kind {
 			Hooks: []plugin.Hook{plugin.ToolPreInvoke, plugin.AgentPreInvoke},
 			New:   newHeaderFilter,
 		},
+		{
+			Name:    "secrets_detection",
+			Aliases: []string{"plugins.secrets_detection.secrets_detection.SecretsDetectionPlugin"},
+			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPostInvoke, plugin.ResourcePostFetch, plugin.ToolPreInvoke, plugin.PromptPostFetch},
+			New:     newSecretsDetection,
+		},
 	}
 }
 

@@ -1,0 +1,184 @@
+package builtin
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// What the detectors of secrets and of personal data have in common.
+
+// span is a place in a text that a detector has found.
+type span struct {
+	start, end int
+	kind       int // of the detector; where two kinds are equally good, the lower wins
+	rank       int // how good the evidence is; more is better
+	merged     bool
+}
+
+// settle makes of spans that overlap one each, so that replacing them replaces
+// all that any of them found, once. The one with the best evidence gives its
+// kind; merged says that it has grown by parts of others.
+func settle(spans []span) []span {
+	if len(spans) < 2 {
+		return spans
+	}
+	slices.SortStableFunc(spans, func(a, b span) int { return a.start - b.start })
+	out := spans[:1]
+	for _, s := range spans[1:] {
+		last := &out[len(out)-1]
+		if s.start >= last.end {
+			out = append(out, s)
+			continue
+		}
+		start, end := last.start, max(last.end, s.end)
+		best := *last
+		if s.rank > last.rank || s.rank == last.rank && (s.end-s.start > last.end-last.start ||
+			s.end-s.start == last.end-last.start && s.kind < last.kind) {
+			best = s
+		}
+		best.merged = best.merged || best.start != start || best.end != end
+		best.start, best.end = start, end
+		*last = best
+	}
+	return out
+}
+
+// maxJSONDepth bounds JSON in strings of JSON: each level costs a walk.
+const maxJSONDepth = 4
+
+// eachText calls f with a text: with the whole of it or, when it is a JSON
+// object or array, with each string in it; when f finds nothing in those, with
+// the whole after all, for numbers and member names. where says where the text
+// stands and key is the name of the member that holds it. f gives back the text
+// or another for it, and whether it found something.
+func eachText(where, key, s string, depth int, f func(where, key, s string) (string, bool, error)) (string, bool, error) {
+	if depth < maxJSONDepth && isJSON(s) {
+		found := false
+		out, _, err := plugin.MapStrings([]byte(s), func(at plugin.Path, inner string) (string, error) {
+			now, hit, err := eachText(where+"(json)"+suffix(at), keyOf(at, key), inner, depth+1, f)
+			if hit {
+				found = true
+			}
+			if err != nil {
+				return "", errStop{err}
+			}
+			return now, nil
+		})
+		if stop, ok := err.(errStop); ok { //nolint:errorlint // MapStrings gives it back as it is
+			return "", found, stop.err
+		}
+		if err == nil && found {
+			return string(out), true, nil
+		}
+	}
+	return f(where, key, s)
+}
+
+// errStop is an error of the callback, not of the JSON.
+type errStop struct{ err error }
+
+func (e errStop) Error() string { return e.err.Error() }
+
+// isJSON reports whether s looks like an object or array.
+func isJSON(s string) bool {
+	s = strings.TrimSpace(s)
+	return len(s) > 1 && (s[0] == '{' && s[len(s)-1] == '}' || s[0] == '[' && s[len(s)-1] == ']')
+}
+
+// suffix writes a path to be put after another.
+func suffix(at plugin.Path) string {
+	s := at.String()
+	if s == "" || s[0] == '[' {
+		return s
+	}
+	return "." + s
+}
+
+// keyOf gives the name of the member that the path leads to or through last.
+func keyOf(at plugin.Path, otherwise string) string {
+	for _, step := range slices.Backward(at) {
+		if step.Index < 0 {
+			return step.Key
+		}
+	}
+	return otherwise
+}
+
+// class is a set of bytes.
+type class [256]bool
+
+func classOf(bytes string) *class {
+	var c class
+	for i := 0; i < len(bytes); i++ {
+		c[bytes[i]] = true
+	}
+	return &c
+}
+
+const (
+	lowers = "abcdefghijklmnopqrstuvwxyz"
+	uppers = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits = "0123456789"
+)
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
+func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
+
+// isWord is `\w` on ASCII. Letters beyond it end a word: better found once too
+// often than not at all.
+func isWord(c byte) bool { return isDigit(c) || isUpper(c) || isLower(c) || c == '_' }
+
+// wordBefore and wordAfter report whether a word goes on beyond i.
+func wordBefore(s string, i int) bool { return i > 0 && isWord(s[i-1]) }
+func wordAfter(s string, i int) bool  { return i < len(s) && isWord(s[i]) }
+
+// before gives up to n bytes in front of i, of the same line, in lower case.
+func before(s string, i, n int) string {
+	b := s[max(0, i-n):i]
+	if j := strings.LastIndexByte(b, '\n'); j >= 0 {
+		b = b[j+1:]
+	}
+	return asciiLower(b)
+}
+
+// asciiLower keeps offsets: strings.ToLower may not.
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if isUpper(c) {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// lastEnd gives the greatest end of any of the words in s, -1 when none is in.
+func lastEnd(s string, words []string) int {
+	end := -1
+	for _, w := range words {
+		if i := strings.LastIndex(s, w); i >= 0 {
+			end = max(end, i+len(w))
+		}
+	}
+	return end
+}
+
+// entropy is Shannon's, in bits for each byte.
+func entropy(s string) float64 {
+	var counts [256]int
+	for i := range len(s) {
+		counts[s[i]]++
+	}
+	var bits float64
+	for _, n := range counts {
+		if n > 0 {
+			p := float64(n) / float64(len(s))
+			bits -= p * math.Log2(p)
+		}
+	}
+	return bits
+}
