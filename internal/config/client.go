@@ -26,7 +26,7 @@ func (l *loader) client() *Client {
 	c.Settings = l.settings()
 	c.RequireTLS = l.bool(origin{flag: "require-tls", env: envRequireTLS}, false)
 	c.Plugins = l.plugins(asClient, c.Settings)
-	l.unknownVariables(envMTLS, mtlsVariables)
+	l.refuseStrayTLS()
 	at := 0
 	for i, entry := range l.root.list("plugins") {
 		if !entry.ok {
@@ -39,6 +39,14 @@ func (l *loader) client() *Client {
 		}
 	}
 	return c
+}
+
+// refuseStrayTLS refuses variables that were meant to protect the connections
+// and would do nothing.
+func (l *loader) refuseStrayTLS() {
+	for _, name := range l.strayTLS("PLUGINS_SERVER_") {
+		l.fail(Source{}, unknownText(name), knownHint(name, mtlsVariables))
+	}
 }
 
 // clientOf reads the plugins from the file that plugins_file names.
@@ -252,6 +260,7 @@ func LoadURL(rawURL string, o Options) (*MCP, error) {
 	p := &Plugin{Mode: "enforce"}
 	m := &MCP{Proto: StreamableHTTP, URL: Value[string]{rawURL, Source{Flag: "url"}}}
 	u := l.url(p, m.URL, origin{flag: "url"})
+	l.refuseStrayTLS()
 	switch {
 	case u == nil:
 	case u.Scheme == "https":

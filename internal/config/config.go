@@ -266,8 +266,8 @@ func (o Options) env(name string) (string, bool) {
 	return v, ok && v != ""
 }
 
-// unknown returns the variables that are set, begin with prefix and are none of
-// known: slips, most likely. A typo must not leave a setting out in silence.
+// unknown returns the variables that are set, begin with prefix, in any case,
+// and are none of known: slips, most likely. A typo must not leave a setting out in silence.
 func (o Options) unknown(prefix string, known []string) []string {
 	names := o.Names
 	if names == nil && o.Env == nil {
@@ -278,7 +278,7 @@ func (o Options) unknown(prefix string, known []string) []string {
 	}
 	var out []string
 	for _, name := range names {
-		if _, set := o.env(name); set && strings.HasPrefix(name, prefix) && !slices.Contains(known, name) {
+		if _, set := o.env(name); set && strings.HasPrefix(strings.ToUpper(name), prefix) && !slices.Contains(known, name) {
 			out = append(out, name)
 		}
 	}

@@ -131,7 +131,9 @@ func (l *loader) serverTLS(s *Server, block *value) {
 	enabled := l.bool(origin{env: envEnabled}, false)
 	said := l.said(envEnabled)
 	on := enabled.V || block != nil && !said
-	set := l.isSet(append(l.unknownVariables("PLUGINS_SERVER_", listenVariables), sslVariables...))
+	l.unknownVariables("PLUGINS_SERVER_", listenVariables)
+	stray := l.strayTLS("PLUGINS_CLIENT_")
+	set := l.isSet(append(stray, sslVariables...))
 	switch {
 	case !on && said:
 		if block != nil {
@@ -142,6 +144,11 @@ func (l *loader) serverTLS(s *Server, block *value) {
 		l.warn(Position{File: l.file}, set+": ignored, because the transport is stdio", "")
 		return
 	case !on && set != "":
+		for _, name := range stray {
+			if !strings.HasPrefix(strings.ToUpper(name), "PLUGINS_SERVER_") { // else it has been warned of
+				l.warn(Position{File: l.file}, unknownText(name), knownHint(name, listenVariables))
+			}
+		}
 		l.fail(Source{}, fmt.Sprintf("%s: set in the environment, and TLS is not on: the server would speak plain HTTP", set),
 			fmt.Sprintf("set %s=true (with %sCERTFILE and %sKEYFILE), or %s=false for plain HTTP, or unset %s", envEnabled, envSSL, envSSL, envEnabled, set))
 		return
@@ -164,22 +171,6 @@ func (l *loader) serverTLS(s *Server, block *value) {
 	t.AllowedClients = listOf(block.get("allowed_clients"))
 	t.PeerProfile = l.text(origin{file: block.get("peer_profile")}, profileShape, "compat")
 	l.judgeServerTLS(t, enabled, block, reqs)
-}
-
-// unknownVariables warns of variables that begin with prefix and are not known,
-// and returns the TLS ones among them: for refusal 4 they count like the known.
-func (l *loader) unknownVariables(prefix string, known []string) (ssl []string) {
-	for _, name := range l.o.unknown(prefix, known) {
-		hint := "known are " + strings.Join(known, ", ")
-		if near := nearest(name, known); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-		l.warn(Position{File: l.file}, "env "+name+" is set and is not known: it has no effect", hint)
-		if strings.HasPrefix(name, envSSL) {
-			ssl = append(ssl, name)
-		}
-	}
-	return ssl
 }
 
 func (l *loader) judgeServerTLS(t *ServerTLS, enabled Value[bool], block *value, reqs origin) {
