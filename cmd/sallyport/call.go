@@ -80,6 +80,9 @@ func (a *app) call(cmd *cobra.Command, f *callFlags) error {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
+	if password := cmd.Flags().Lookup("keyfile-password").Value.String(); password != "" && (!strings.HasPrefix(password, "@") || strings.HasPrefix(password, "@@")) {
+		a.log.Warn("--keyfile-password: every user of this host can read a command line; give it as @FILE or in PLUGINS_CLIENT_MTLS_KEYFILE_PASSWORD")
+	}
 	payload, err := a.jsonArgument("payload", f.payload)
 	if err != nil {
 		return err

@@ -82,14 +82,24 @@ func (w *jsonWriter) scalarValue(n *yaml.Node, path string, secret bool) {
 	w.plain.WriteString(out)
 	// null, true and false tell nothing: `slack_token: true` is a switch.
 	telling := out != "null" && out != "true" && out != "false" && out != `""`
-	if s.template || telling && (secret || userinfo.MatchString(s.text)) {
+	if s.template || telling && (secret || secretText(s.text)) {
 		out = `"` + masked + `"`
 	}
 	w.shown.WriteString(out)
 }
 
-// userinfo finds credentials inside a URL.
-var userinfo = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*:[^/?#\s@]*@`)
+// secretValues finds what is a secret whatever its key is called: a URL with a
+// user, private keys, JSON Web Tokens, keys of AWS, tokens of Slack, GitHub,
+// GitLab and OpenAI, and Slack's webhooks.
+var secretValues = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]+@` +
+	`|-----BEGIN [A-Z0-9 ]*PRIVATE KEY` +
+	`|\beyJ[A-Za-z0-9_-]{8,}\.` +
+	`|\b(AKIA|ASIA)[A-Z0-9]{16}\b` +
+	`|\bxox[a-z]-[A-Za-z0-9-]{8,}|\bxapp-[A-Za-z0-9-]{8,}` +
+	`|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_|\bglpat-[A-Za-z0-9_-]{16,}|\bsk-[A-Za-z0-9_-]{20,}` +
+	`|hooks\.slack\.com/(services|workflows|triggers)/`)
+
+func secretText(s string) bool { return secretValues.MatchString(s) }
 
 // scalarJSON is a scalar as JSON. Untagged yes, no, on, off are booleans, as in
 // the YAML 1.1 that ContextForge reads.

@@ -158,7 +158,7 @@ func (w *shower) shown(v *value, s *shape, path string) json.RawMessage {
 		if base, _, query := strings.Cut(v.text, "?"); query && !v.hidden {
 			return jsonOf(base + "?" + masked)
 		}
-		if v.hidden || userinfo.MatchString(v.text) {
+		if v.hidden || secretText(v.text) {
 			return jsonOf(masked)
 		}
 		return jsonOf(v.text)
@@ -168,6 +168,9 @@ func (w *shower) shown(v *value, s *shape, path string) json.RawMessage {
 		}
 		if v.word {
 			return jsonOf(s.words[0])
+		}
+		if secretText(v.text) {
+			return jsonOf(masked)
 		}
 		return jsonOf(v.text)
 	}
