@@ -65,6 +65,12 @@ func Kinds() []plugin.Kind {
 			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPostInvoke, plugin.ResourcePostFetch, plugin.ToolPreInvoke, plugin.PromptPostFetch},
 			New:     newSecretsDetection,
 		},
+		{
+			Name:    "schema_guard",
+			Aliases: []string{"plugins.schema_guard.schema_guard.SchemaGuardPlugin"},
+			Hooks:   []plugin.Hook{plugin.ToolPreInvoke, plugin.ToolPostInvoke},
+			New:     newSchemaGuard,
+		},
 	}
 }
 

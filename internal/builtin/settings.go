@@ -170,6 +170,18 @@ type narrowed struct {
 // Hooks implements [plugin.Plugin].
 func (n narrowed) Hooks() []plugin.Hook { return n.hooks }
 
+// namesOf are the names by which a table may know a tool: the client's, and
+// the upstream's own where a gateway says that it differs. A table that knew
+// the client's name only would be switched off by a second upstream, which
+// prefixes all names.
+func namesOf(name string, c *plugin.Context) []string {
+	var own string
+	if ok, err := c.GlobalContext.Metadata.Get("original_name", &own); !ok || err != nil || own == name {
+		return []string{name}
+	}
+	return []string{name, own}
+}
+
 // encode gives the JSON of what a plugin itself has made, of maps, slices and
 // plain values, which always has one.
 func encode(v any) json.RawMessage {
