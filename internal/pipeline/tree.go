@@ -65,20 +65,72 @@ type parser struct {
 
 // parse reads text. Invalid JSON, invalid UTF-8 and duplicate names are errors.
 func parse(text []byte, seed maphash.Seed) (*node, error) {
-	if !utf8.Valid(text) {
-		return nil, errors.New("invalid UTF-8")
-	}
-	// Lone surrogate escapes are valid JSON text and pass; the raw bytes were
-	// checked above.
-	dec := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	if err := dec.SkipValue(); err != nil {
+	if err := validate(text); err != nil {
 		return nil, err
-	}
-	if rest := bytes.TrimLeft(text[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
-		return nil, errors.New("bytes after the value")
 	}
 	p := &parser{text: text, seed: seed}
 	return p.value(0)
+}
+
+// parseOnly reads text, an object, and of its members only the one of that name:
+// a call's arguments may be long, and nobody looks at them here. Anything but an
+// object has no members. Invalid JSON, invalid UTF-8 and that name twice are
+// errors.
+func parseOnly(text []byte, name string) (*node, error) {
+	if err := validate(text); err != nil {
+		return nil, err
+	}
+	p := &parser{text: text, seed: maphash.MakeSeed()}
+	p.space()
+	n, start := &node{kind: kindObject}, p.pos
+	if p.text[p.pos] != '{' {
+		return n, nil
+	}
+	for p.pos++; ; {
+		p.space()
+		switch p.text[p.pos] {
+		case '}':
+			p.pos++
+			n.raw = p.text[start:p.pos]
+			return n, nil
+		case ',':
+			p.pos++
+			continue
+		}
+		key := p.string()
+		p.space()
+		p.pos++ // the colon
+		if wtf8(unescape(key)) != name {
+			p.skip()
+			continue
+		}
+		if n.get(name) != nil {
+			return nil, fmt.Errorf("duplicate name %s", key)
+		}
+		val, err := p.value(1)
+		if err != nil {
+			return nil, err
+		}
+		n.members = append(n.members, member{name, key, val})
+	}
+}
+
+// validate refuses what is not one JSON text in UTF-8.
+func validate(text []byte) error {
+	if !utf8.Valid(text) {
+		return errors.New("invalid UTF-8")
+	}
+	// Lone surrogate escapes are valid JSON text and pass; the raw bytes were
+	// checked above.
+	options := []jsontext.Options{jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)}
+	if jsontext.Value(text).IsValid(options...) {
+		return nil
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(text), options...) // which says what is wrong
+	if err := dec.SkipValue(); err != nil {
+		return err
+	}
+	return errors.New("bytes after the value")
 }
 
 func (p *parser) space() {
@@ -188,6 +240,31 @@ func (p *parser) string() []byte {
 	}
 	p.pos++
 	return p.text[start:p.pos]
+}
+
+// skip passes over a value.
+func (p *parser) skip() {
+	p.space()
+	for depth := 0; ; {
+		switch p.text[p.pos] {
+		case '"':
+			p.string()
+		case '{', '[':
+			depth++
+			p.pos++
+		case '}', ']':
+			depth--
+			p.pos++
+		case ',', ':', ' ', '\t', '\r', '\n':
+			p.pos++
+			continue // nothing has ended
+		default:
+			p.scalar()
+		}
+		if depth == 0 {
+			return
+		}
+	}
 }
 
 // scalar passes over a number, true, false or null.
