@@ -46,8 +46,8 @@ check: ## format, vet, lint, import policy
 	$(GO) run $(GOLANGCI_LINT) run ./...
 	$(GO) test -run '^(TestImportsFollowThePolicy|TestEachPackageHasOneComment|TestNoFileIsOver800Lines)$$' .
 
-bench: build ## measure the hook call against a bare net/http POST
-	@$(GO) run ./test/bench $(BIN)
+bench: build ## measure hook and tool calls (PEERS=1: other gateways too)
+	@PEERS="$(PEERS)" $(GO) run ./test/bench $(BIN)
 
 soak: ## kill, hang and restart servers under load for SOAK (60s)
 	SOAK=$${SOAK:-60s} $(GO) test -count=1 -v -timeout 30m ./test/soak

@@ -6,7 +6,8 @@
 //
 // Client and servers are processes of their own on this machine, over mutual
 // TLS 1.3 with P-256 certificates; the bare servers are this program started
-// again. Kinds of call take turns, so that what else the machine does hits
+// again. Tool calls through the gateway are measured against the same upstream
+// called directly and through httputil.ReverseProxy. Kinds of call take turns, so that what else the machine does hits
 // both alike: the ratios say more than the numbers.
 package main
 
@@ -29,9 +30,12 @@ type settings struct {
 	binary   string        // bin/sallyport
 	duration time.Duration // of one round of one kind
 	rounds   int
+	peers    bool   // install and measure other gateways too
+	only     string // the one part to run; empty is all
 	certs    bool   // measure certs all too: RSA keys take their time
 	profile  string // where to write the client's CPU profile of our calls
 	dir      string // temporary
+	started  []*process
 }
 
 func main() {
@@ -56,6 +60,8 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&s.duration, "duration", 1500*time.Millisecond, "of one round of one kind of call")
 	flags.IntVar(&s.rounds, "rounds", 4, "how often the kinds take turns")
 	flags.BoolVar(&s.certs, "certs", true, "measure certs all against openssl")
+	flags.BoolVar(&s.peers, "peers", os.Getenv("PEERS") == "1", "install and measure other gateways too (PEERS=1)")
+	flags.StringVar(&s.only, "only", "", "run only this `part`: hooks, gateway, handshakes or certs")
 	flags.StringVar(&s.profile, "cpuprofile", "", "write the client's CPU profile of hook calls to this `file`")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: bench [flags] bin/sallyport")
@@ -76,21 +82,25 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(s.dir) }()
+	defer s.killAll()
 	fmt.Printf("%s, %d CPUs, %s/%s\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if err := s.calls(ctx); err != nil {
-		return fmt.Errorf("hook calls: %w", err)
+	parts := []struct {
+		name, doing string
+		run         func(context.Context) error
+	}{
+		{"hooks", "hook calls", s.calls}, {"gateway", "tool calls", s.gateway},
+		{"handshakes", "handshakes", s.handshakes}, {"certs", "certificates", s.certificates},
 	}
-	if err := s.handshakes(ctx); err != nil {
-		return fmt.Errorf("handshakes: %w", err)
-	}
-	if !s.certs {
-		return nil
-	}
-	if err := s.certificates(ctx); err != nil {
-		return fmt.Errorf("certificates: %w", err)
+	for _, part := range parts {
+		if s.only != "" && s.only != part.name || part.name == "certs" && !s.certs {
+			continue
+		}
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.doing, err)
+		}
 	}
 	return nil
 }

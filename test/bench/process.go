@@ -66,12 +66,18 @@ type process struct {
 	cmd  *exec.Cmd
 	addr string
 	rest chan struct{} // closed when its output has ended
+	peer bool          // somebody else's: how it ends is no concern of ours
 }
 
 // startOurs starts sallyport plugin-server.
 func (s *settings) startOurs(ctx context.Context) (*process, error) {
-	cmd := s.command(ctx, "plugin-server", "--config", "plugins.yaml", "--transport", "http", "--log-format", "json")
-	return start(cmd, cmd.StderrPipe, func(line []byte) string {
+	return s.startServer(ctx, "plugin-server", "--config", "plugins.yaml", "--transport", "http")
+}
+
+// startServer starts a sallyport command that listens.
+func (s *settings) startServer(ctx context.Context, args ...string) (*process, error) {
+	cmd := s.command(ctx, append(args, "--log-format", "json")...)
+	return s.start(cmd, cmd.StderrPipe, func(line []byte) string {
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(line, &record) == nil && record.Msg == "listening" {
 			return record.Addr
@@ -80,23 +86,26 @@ func (s *settings) startOurs(ctx context.Context) (*process, error) {
 	})
 }
 
-// startSelf starts this program again as one of the servers of [serve].
-func (s *settings) startSelf(ctx context.Context, kind string) (*process, error) {
+// startSelf starts this program again as one of the servers of [serve]; without
+// args it is given the plugin server's certificate.
+func (s *settings) startSelf(ctx context.Context, kind string, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, serveMode, kind,
-		s.path("plugins", pluginName, "server.crt"), s.path("plugins", pluginName, "server.key"), s.path("plugins", pluginName, "ca.crt"))
+	if args == nil {
+		args = []string{s.path("plugins", pluginName, "server.crt"), s.path("plugins", pluginName, "server.key"), s.path("plugins", pluginName, "ca.crt")}
+	}
+	cmd := exec.CommandContext(ctx, self, append([]string{serveMode, kind}, args...)...)
 	cmd.Stderr = os.Stderr
-	return start(cmd, cmd.StdoutPipe, func(line []byte) string {
+	return s.start(cmd, cmd.StdoutPipe, func(line []byte) string {
 		addr, _ := strings.CutPrefix(string(line), listening)
 		return addr
 	})
 }
 
 // start runs cmd until found recognizes the line that tells its address.
-func start(cmd *exec.Cmd, output func() (io.ReadCloser, error), found func([]byte) string) (*process, error) {
+func (s *settings) start(cmd *exec.Cmd, output func() (io.ReadCloser, error), found func([]byte) string) (*process, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 15 * time.Second
 	out, err := output()
@@ -107,6 +116,7 @@ func start(cmd *exec.Cmd, output func() (io.ReadCloser, error), found func([]byt
 		return nil, err
 	}
 	p := &process{cmd: cmd, rest: make(chan struct{})}
+	s.started = append(s.started, p)
 	lines := bufio.NewScanner(out)
 	var said strings.Builder
 	for p.addr == "" && lines.Scan() {
@@ -123,6 +133,16 @@ func start(cmd *exec.Cmd, output func() (io.ReadCloser, error), found func([]byt
 	return p, nil
 }
 
+// killAll ends what a failed measurement has left running.
+func (s *settings) killAll() {
+	for _, p := range s.started {
+		if p.cmd.ProcessState == nil {
+			_ = p.cmd.Process.Kill()
+			_ = p.cmd.Wait()
+		}
+	}
+}
+
 // stop ends the process and says what it cost.
 func (p *process) stop() (*os.ProcessState, error) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -130,6 +150,9 @@ func (p *process) stop() (*os.ProcessState, error) {
 	}
 	<-p.rest
 	err := p.cmd.Wait()
+	if p.peer {
+		err = nil
+	}
 	return p.cmd.ProcessState, err
 }
 

@@ -21,6 +21,8 @@ const (
 	barePost      = "bare-post"      // net/http: reads a body, writes an answer
 	bareHandshake = "bare-handshake" // crypto/tls: one byte per connection
 	ourHandshake  = "our-handshake"  // internal/mtls: the same
+	mcpUpstream   = "mcp-upstream"   // net/http: an MCP server with one tool
+	reverseProxy  = "reverse-proxy"  // httputil.ReverseProxy, to the address of its argument
 )
 
 // listening is what a server says before its address.
@@ -29,8 +31,12 @@ const listening = "listening on "
 // bareAnswer is about as long as a plugin server's.
 const bareAnswer = `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"{\"plugin_name\":\"Bench\",\"result\":{\"continue_processing\":true}}"}],"isError":false,"resultType":"complete"}}`
 
-// serve is a server of kind with certificate, key and CA bundle, until ctx ends.
+// serve is a server of kind until ctx ends; files are certificate, key and CA
+// bundle, or what [servePlain] takes.
 func serve(ctx context.Context, kind string, files []string) error {
+	if kind == mcpUpstream || kind == reverseProxy {
+		return servePlain(ctx, kind, files)
+	}
 	if len(files) != 3 {
 		return errors.New("a server needs certificate, key and CA bundle")
 	}
