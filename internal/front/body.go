@@ -24,11 +24,16 @@ const (
 type Bodies struct {
 	limit int64
 	free  *semaphore.Weighted
+
+	// last admits one body at a time beyond the budget: bodies keep what they
+	// have while they wait for more, so that many at once could all wait for
+	// each other.
+	last chan struct{}
 }
 
 // NewBodies makes a budget for bodies of at most limit bytes each.
 func NewBodies(limit int64) *Bodies {
-	return &Bodies{limit, semaphore.NewWeighted(max(64<<20, 4*limit))}
+	return &Bodies{limit, semaphore.NewWeighted(max(64<<20, 4*limit)), make(chan struct{}, 1)}
 }
 
 // errBusy is the error of a body for which there is no budget.
@@ -49,7 +54,7 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, done
 		}
 		return body, func() {}, err
 	}
-	l := &loan{ctx: r.Context(), free: b.free}
+	l := &loan{ctx: r.Context(), free: b.free, last: b.last}
 	switch {
 	case size > b.limit:
 		return nil, l.end, &wire.TooLargeError{Size: size, Limit: b.limit}
@@ -77,11 +82,18 @@ type loan struct {
 	free  *semaphore.Weighted
 	bytes int64
 	until time.Time // when to give up waiting; zero before the first wait
+
+	last   chan struct{} // of Bodies
+	beyond bool          // it is the one that goes beyond the budget
 }
 
 func (l *loan) end() {
 	l.free.Release(l.bytes)
 	l.bytes = 0
+	if l.beyond {
+		<-l.last
+		l.beyond = false
+	}
 }
 
 // read reads size bytes, or up to the end, into a buffer of first bytes that
@@ -107,25 +119,44 @@ func (l *loan) read(in io.Reader, first, size int64) ([]byte, error) {
 
 // grow makes the loan one for size bytes.
 func (l *loan) grow(size int64) error {
-	more := size - l.bytes
-	if size <= smallBody {
+	if size <= smallBody || l.beyond {
 		return nil
 	}
-	if !l.free.TryAcquire(more) {
-		if l.until.IsZero() {
-			l.until = time.Now().Add(budgetWait)
-		}
-		ctx, cancel := context.WithDeadline(l.ctx, l.until)
-		defer cancel()
-		if l.free.Acquire(ctx, more) != nil {
-			if err := l.ctx.Err(); err != nil {
-				return err
-			}
-			return errBusy
+	if more := size - l.bytes; !l.free.TryAcquire(more) {
+		if err := l.wait(more); err != nil || l.beyond {
+			return err
 		}
 	}
 	l.bytes = size
 	return nil
+}
+
+// wait waits for more of the budget, or to be the one that goes beyond it.
+func (l *loan) wait(more int64) error {
+	if l.until.IsZero() {
+		l.until = time.Now().Add(budgetWait)
+	}
+	ctx, cancel := context.WithDeadline(l.ctx, l.until)
+	defer cancel()
+	lent := make(chan error, 1)
+	go func() { lent <- l.free.Acquire(ctx, more) }()
+	select {
+	case err := <-lent:
+		if err == nil {
+			return nil
+		}
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
+		return errBusy
+	case l.last <- struct{}{}:
+		l.beyond = true
+		cancel()
+		if <-lent == nil {
+			l.free.Release(more)
+		}
+		return nil
+	}
 }
 
 // RefuseBody answers a body that could not be read to its end. It returns the

@@ -62,7 +62,7 @@ func TestLargeBodiesWaitForEachOther(t *testing.T) {
 		text := strings.Repeat("x", limit)
 		b := NewBodies(limit)
 		var done []func()
-		for range 64 {
+		for range 64 + 1 { // one at a time may go beyond the budget
 			_, d, err := read(t.Context(), b, strings.NewReader(text), limit)
 			if err != nil {
 				t.Fatal(err)
@@ -98,6 +98,44 @@ func TestLargeBodiesWaitForEachOther(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Bodies that arrive together and are more than the budget do not wait for each
+// other for ever: one at a time gets what it needs.
+func TestBodiesThatArriveTogetherAllArrive(t *testing.T) {
+	const limit, many = 2 << 20, 200
+	text := strings.Repeat("x", limit/2)
+	for name, size := range map[string]int64{"chunked": -1, "of a size that is said": limit / 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := NewBodies(limit)
+				failed := make(chan error, many)
+				for range many {
+					go func() {
+						_, done, err := read(t.Context(), b, &lockstep{strings.NewReader(text)}, size)
+						done()
+						failed <- err
+					}()
+				}
+				for range many {
+					if err := <-failed; err != nil {
+						t.Error(err)
+					}
+				}
+				if !b.free.TryAcquire(64<<20) || len(b.last) != 0 {
+					t.Error("the budget does not get everything back")
+				}
+			})
+		})
+	}
+}
+
+// lockstep gives a few bytes at a time, and lets others go first.
+type lockstep struct{ io.Reader }
+
+func (l *lockstep) Read(p []byte) (int, error) {
+	<-time.After(time.Millisecond)
+	return l.Reader.Read(p[:min(len(p), 64<<10)])
 }
 
 // Bodies that do not arrive take nothing of the budget, whatever they promise.

@@ -103,6 +103,10 @@ func TestServerRefusesToStart(t *testing.T) {
 			func(_ *refusalFiles, c *ServerConfig) { c.CABundle, c.ClientAuth = "", CertOptional },
 			wantRefusal{"<ssl_cert_reqs> is 1, but <ca_bundle> is not set", "ca.crt"},
 		},
+		"7 the system's roots for clients": {
+			func(_ *refusalFiles, c *ServerConfig) { c.CABundle = "system" },
+			wantRefusal{"<ca_bundle>: system is for clients: the system's roots cannot say which clients are yours", "ca.crt"},
+		},
 		"8 three": {
 			func(_ *refusalFiles, c *ServerConfig) { c.ClientAuth = 3 },
 			wantRefusal{"<ssl_cert_reqs>: 3 is none of 0, 1, 2", "2 requires"},

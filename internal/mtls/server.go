@@ -102,6 +102,10 @@ func (cfg *ServerConfig) check(name func(string) string) error {
 			name("ca_bundle"), name("certfile"), name("keyfile")), generate)
 	case cfg.CertFile == "" && cfg.KeyFile == "":
 		return hint.Add(fmt.Errorf("TLS is on, but neither %s nor %s is set", name("certfile"), name("keyfile")), generate)
+	case cfg.CABundle == systemBundle:
+		// Every public CA would let its customers in.
+		return hint.Add(fmt.Errorf("%s: %s is for clients: the system's roots cannot say which clients are yours", name("ca_bundle"), systemBundle),
+			"set it to the ca.crt of the CA that issued the gateway's certificate")
 	case cfg.CertFile == "":
 		return hint.Add(fmt.Errorf("%s is set without %s", name("keyfile"), name("certfile")), generate)
 	case cfg.KeyFile == "":
