@@ -105,6 +105,11 @@ func (d *decoder) keyText(k *yaml.Node, path string) (string, bool) {
 	if !s.ok {
 		return "", false
 	}
+	if s.template && d.env != nil {
+		// Keys are shown where values are masked.
+		d.add(d.pos(at), fmt.Sprintf("%s: a template cannot be a key: %s", orFile(path), s.quoted()), "write the key out; templates give values")
+		return "", false
+	}
 	if k.Tag == "!!null" {
 		return "null", true
 	}

@@ -41,3 +41,13 @@ func TestSecretsByValue(t *testing.T) {
 		t.Errorf("masked: %s", got)
 	}
 }
+
+// What a variable holds may be a secret, and keys are shown.
+func TestTemplatesAreNoKeys(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeHere(t, "c.yaml", "plugins: [{name: P, kind: search_replace, config: {\"{{ env.SECRET }}\": 1}}]\n")
+	_, err := LoadServer("c.yaml", Options{Env: env("SECRET", "geheim")})
+	if err == nil || !strings.Contains(err.Error(), "a template cannot be a key") || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -285,6 +285,10 @@ func (p *Pipeline) settle(e *Entry, hook plugin.Hook, out *Outcome, result *plug
 	case result.ModifiedPayload != nil && e.Mode != Audit:
 		v.Said = "changed"
 	}
+	if err == nil && result.Continue && result.Violation != nil {
+		// It passes, as in the reference: continue_processing alone decides.
+		log.Warn("plugin reports a violation and lets the call go on: only continue_processing: false refuses", "code", result.Violation.Code)
+	}
 	out.Verdicts = append(out.Verdicts, v)
 }
 
