@@ -58,6 +58,12 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		{"key open to others", func(tree *Tree) error { return os.Chmod(tree.plugin("A").keyFile(), 0o644) }, 0, 0, StatusBroken, []string{"key_mode"}},
 		{"client.pem open to others", func(tree *Tree) error { return os.Chmod(tree.gateway().pemFile(), 0o644) }, 0, 0, StatusBroken, []string{"key_mode"}},
 		{"CA key open to others", func(tree *Tree) error { return os.Chmod(tree.ca().keyFile(), 0o604) }, 0, 0, StatusBroken, []string{"key_mode"}},
+		{"plugin's folder open to others", func(tree *Tree) error { return os.Chmod(tree.plugin("A").dir, 0o777) }, 0, 0, StatusBroken, []string{"writable"}},
+		{"copy of the CA open to others", func(tree *Tree) error { return os.Chmod(tree.plugin("A").copyFile(), 0o646) }, 0, 0, StatusBroken, []string{"writable"}},
+		{"tree open to others", func(tree *Tree) error { return os.Chmod(tree.dir, 0o757) }, 0, 0, StatusBroken, []string{"writable"}},
+		{"tree open to others, sticky", func(tree *Tree) error { return os.Chmod(tree.dir, 0o757|os.ModeSticky) }, 0, 0, StatusOK, nil},
+		{"CA's folder open to its group", func(tree *Tree) error { return os.Chmod(tree.ca().dir, 0o775) }, 0, 0, StatusOK, []string{"group_writable"}},
+		{"plugin's folder open to its group", func(tree *Tree) error { return os.Chmod(tree.plugin("A").dir, 0o775) }, 0, 0, StatusOK, nil},
 		{"pair of another CA", func(tree *Tree) error {
 			if err := borrow(other.plugin("A").keyFile(), tree.plugin("A").keyFile()); err != nil {
 				return err

@@ -89,6 +89,7 @@ func (t *Tree) problems(s, ca *state, now time.Time, within int) []Problem {
 	if s.role != RoleCA {
 		i.derived()
 	}
+	i.writable()
 	return i.found
 }
 
@@ -232,6 +233,26 @@ func (i *inspector) derived() {
 	case pemStale:
 		i.add(StatusOK, "pem_old", i.pemFile(), "client.pem holds another certificate than client.crt", all)
 	case pemNone, pemGood:
+	}
+}
+
+// writable looks at who may put another CA, certificate or key there. That
+// others may is never meant. That a group may is common where each user has a
+// group of his own (umask 002): it is said of the CA, which all trust, and not
+// a failure.
+func (i *inspector) writable() {
+	paths := []string{i.dir, i.certFile()}
+	if i.role == RoleCA {
+		paths = append(paths, i.tree.dir, i.tree.pluginsDir())
+	} else {
+		paths = append(paths, i.copyFile())
+	}
+	for _, path := range paths {
+		if writableBy(path, othersWrite) {
+			i.add(StatusBroken, "writable", path, "others can write here, and so decide what is trusted", "chmod o-w "+path)
+		} else if i.role == RoleCA && writableBy(path, groupWrites) {
+			i.add(StatusOK, "group_writable", path, "its group can write here, and so decide what is trusted", "unless nobody else is in that group: chmod g-w "+path)
+		}
 	}
 }
 
