@@ -30,8 +30,18 @@ func Kinds() []plugin.Kind {
 			New:     newDenyFilter,
 		},
 		{
+			Name: "pii_filter",
+			Aliases: []string{
+				"plugins.pii_filter.pii_filter.PIIFilterPlugin",
+				"cpex_pii_filter.PIIFilterPlugin",
+				"cpex_pii_filter.pii_filter.PIIFilterPlugin",
+			},
+			Hooks: []plugin.Hook{plugin.PromptPreFetch, plugin.PromptPostFetch, plugin.ToolPreInvoke, plugin.ToolPostInvoke},
+			New:   newPIIFilter,
+		},
+		{
 			Name:    "rate_limiter",
-			Aliases: []string{"plugins.rate_limiter.rate_limiter.RateLimiterPlugin"},
+			Aliases: []string{"plugins.rate_limiter.rate_limiter.RateLimiterPlugin", "cpex_rate_limiter.RateLimiterPlugin"},
 			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke},
 			New:     newRateLimiter,
 		},
@@ -61,7 +71,7 @@ func Kinds() []plugin.Kind {
 		},
 		{
 			Name:    "secrets_detection",
-			Aliases: []string{"plugins.secrets_detection.secrets_detection.SecretsDetectionPlugin"},
+			Aliases: []string{"plugins.secrets_detection.secrets_detection.SecretsDetectionPlugin", "cpex_secrets_detection.SecretsDetectionPlugin"},
 			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPostInvoke, plugin.ResourcePostFetch, plugin.ToolPreInvoke, plugin.PromptPostFetch},
 			New:     newSecretsDetection,
 		},

@@ -76,3 +76,17 @@ func TestSecretsCorpus(t *testing.T) {
 		return kinds
 	}, 0.98, 0.98)
 }
+
+func TestPIICorpus(t *testing.T) {
+	var d piiScan
+	for kind := range d.on {
+		d.on[kind] = true
+	}
+	score(t, "pii.tsv", func(text, key string) []string {
+		var kinds []string
+		for _, s := range settle(d.find(text, key)) {
+			kinds = append(kinds, piiNames[s.kind])
+		}
+		return kinds
+	}, 0.98, 0.98)
+}

@@ -16,6 +16,7 @@ type span struct {
 	kind       int // of the detector; where two kinds are equally good, the lower wins
 	rank       int // how good the evidence is; more is better
 	merged     bool
+	mask       string // how it is masked; empty: as its kind is
 }
 
 // settle makes of spans that overlap one each, so that replacing them replaces
@@ -50,8 +51,8 @@ func settle(spans []span) []span {
 const maxJSONDepth = 4
 
 // eachText calls f with a text: with the whole of it or, when it is a JSON
-// object or array, with each string in it; when f finds nothing in those, with
-// the whole after all, for numbers and member names. where says where the text
+// object or array, with each string and long number in it; when f finds nothing
+// in those, with the whole after all, for member names. where says where the text
 // stands and key is the name of the member that holds it. f gives back the text
 // or another for it, and whether it found something.
 func eachText(where, key, s string, depth int, f func(where, key, s string) (string, bool, error)) (string, bool, error) {
@@ -70,11 +71,59 @@ func eachText(where, key, s string, depth int, f func(where, key, s string) (str
 		if stop, ok := err.(errStop); ok { //nolint:errorlint // MapStrings gives it back as it is
 			return "", found, stop.err
 		}
-		if err == nil && found {
-			return string(out), true, nil
+		if err == nil {
+			now, hit, err := eachNumber(where, key, string(out), f)
+			if found = found || hit; found || err != nil {
+				return now, found, err
+			}
 		}
 	}
 	return f(where, key, s)
+}
+
+// eachNumber calls f with the whole numbers of 7 digits and more in JSON. What
+// f gives for one becomes a string, so that the rest can still be read.
+func eachNumber(where, key, s string, f func(where, key, s string) (string, bool, error)) (string, bool, error) {
+	var b strings.Builder
+	copied, found, last := 0, false, ""
+	for i := 0; i < len(s); i++ {
+		start := i
+		switch c := s[i]; {
+		case c == '"':
+			for i++; s[i] != '"'; i++ {
+				if s[i] == '\\' {
+					i++
+				}
+			}
+			last = s[start+1 : i]
+			continue
+		case c == ':':
+			key = last
+			continue
+		case !isDigit(c) && c != '-':
+			continue
+		}
+		for i < len(s) && strings.IndexByte("0123456789+-.eE", s[i]) >= 0 {
+			i++
+		}
+		number := s[start:i]
+		i--
+		if len(number) < 7 || !all(number, digitChars) {
+			continue
+		}
+		now, hit, err := f(where+"(json)", key, number)
+		if err != nil {
+			return "", found, err
+		}
+		found = found || hit
+		if now != number {
+			b.WriteString(s[copied:start])
+			b.Write(encode(now))
+			copied = i + 1
+		}
+	}
+	b.WriteString(s[copied:])
+	return b.String(), found, nil
 }
 
 // errStop is an error of the callback, not of the JSON.
