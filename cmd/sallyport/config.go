@@ -131,8 +131,7 @@ func newConfigShow(a *app) *cobra.Command {
 		Use:   "show FILE",
 		Short: "Print each effective value and where it comes from",
 		Long: `Print each effective value of a plugin file or a gateway file and where it comes
-from: a flag, the environment, a line of the file, or the default. Secrets print
-as ***.`,
+from: the environment, a line of the file, or the default. Secrets print as ***.`,
 		Example: `  sallyport config show plugins/test.mtls.yaml
   sallyport config show --json plugins/external/config-client.yaml`,
 		Args: cobra.ExactArgs(1),
