@@ -41,6 +41,7 @@ func TestPIIFilterMasks(t *testing.T) {
 		{"a card inside an IBAN is the IBAN", `{}`, "DE89 3704 0044 0532 0130 00", "D*************************0"},
 		{"an address in a key is masked once", `{}`, "api_key: abcdefghij01234567890 me.too@example.com", "[REDACTED] m***o@example.com"},
 		{"parts of two are one", `{"custom_patterns":[{"type":"custom","pattern":"to john","description":"d"}]}`, "send to john@example.com now", "send [REDACTED] now"},
+		{"parts of two show no end", `{"custom_patterns":[{"type":"custom","pattern":"to john","description":"d","mask_strategy":"partial"}]}`, "send to john@example.com now", "send [REDACTED] now"},
 		{"masks are not masked again", `{}`, "j***n@example.com ***-**-6789", "j***n@example.com ***-**-6789"},
 	}
 	for _, tt := range tests {
