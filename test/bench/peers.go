@@ -95,10 +95,10 @@ func (s *settings) fastmcp(ctx context.Context, tools, upstream, port string) (*
 	if err := install(ctx, nil, python, "-m", "pip", "install", "--quiet", fastmcpVersion); err != nil {
 		return nil, err
 	}
-	if err := s.write("fastmcp.py", fastmcpProgram); err != nil {
+	if err := s.write("proxy.py", fastmcpProgram); err != nil {
 		return nil, err
 	}
-	return exec.CommandContext(ctx, python, filepath.Join(s.dir, "fastmcp.py"), "http://"+upstream+"/mcp", port), nil
+	return exec.CommandContext(ctx, python, filepath.Join(s.dir, "proxy.py"), "http://"+upstream+"/mcp", port), nil
 }
 
 func install(ctx context.Context, env []string, name string, args ...string) error {
