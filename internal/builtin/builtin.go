@@ -52,6 +52,15 @@ func Kinds() []plugin.Kind {
 			New:     newResourceFilter,
 		},
 		{
+			Name: "sql_sanitizer",
+			Aliases: []string{
+				"plugins.sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin",
+				"cpex_sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin",
+			},
+			Hooks: []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke},
+			New:   newSQLSanitizer,
+		},
+		{
 			Name: "output_length_guard",
 			Aliases: []string{
 				"plugins.output_length_guard.output_length_guard.OutputLengthGuardPlugin",
