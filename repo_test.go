@@ -37,8 +37,10 @@ internal/remote: plugin internal/wire internal/mtls
 internal/front: internal/wire internal/mtls
 internal/upstream: internal/wire internal/mtls
 plugin/server: plugin internal/wire internal/mtls internal/config internal/front
+plugin/conformance: plugin internal/wire internal/mtls internal/remote
+plugin/plugintest: plugin plugin/server plugin/conformance internal/remote internal/mtls internal/pkitest
 internal/gateway: plugin internal/wire internal/front internal/pipeline internal/upstream
-cmd/sallyport: plugin plugin/server internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote internal/front internal/pipeline internal/upstream internal/gateway
+cmd/sallyport: plugin plugin/server plugin/conformance internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote internal/front internal/pipeline internal/upstream internal/gateway
 test/guide: -
 test/soak: -
 test/demo: -
@@ -54,6 +56,7 @@ internal/pki: internal/pkitest
 internal/remote: internal/pkitest plugin/server internal/builtin
 internal/upstream: internal/pkitest
 plugin/server: internal/pkitest internal/builtin internal/remote
+plugin/conformance: plugin/server plugin/plugintest
 internal/gateway: plugin/server internal/builtin internal/mtls internal/remote internal/pkitest
 internal/front: internal/pkitest
 cmd/sallyport: internal/pkitest

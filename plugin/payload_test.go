@@ -117,7 +117,7 @@ func TestModifiedRefusesWhatIsNotJSON(t *testing.T) {
 
 func TestModifiedTakesRawBytesAsTheyAre(t *testing.T) {
 	in := json.RawMessage("{ \"a\" : \"<\" }")
-	for _, payload := range []any{in, map[string]string{"a": "<"}} {
+	for _, payload := range []any{in, []byte(in), map[string]string{"a": "<"}} {
 		r, err := Modified(payload)
 		if err != nil {
 			t.Fatal(err)

@@ -46,14 +46,17 @@ type Violation struct {
 func Continue() *Result { return &Result{Continue: true} }
 
 // Modified lets the request pass with its payload replaced. The error is that
-// of encoding payload as JSON. A [json.RawMessage], and what a
+// of encoding payload as JSON. A [json.RawMessage], a []byte, and what a
 // [json.Marshaler] such as [*ToolPre] gives, is taken as it is and kept.
 func Modified(payload any) (*Result, error) {
 	var raw json.RawMessage
 	var err error
-	if m, ok := payload.(json.Marshaler); ok {
-		raw, err = m.MarshalJSON()
-	} else {
+	switch p := payload.(type) {
+	case json.Marshaler:
+		raw, err = p.MarshalJSON()
+	case []byte: // what json.Marshal returns, not a string in base64
+		raw = p
+	default:
 		raw, err = marshal(payload)
 	}
 	if err != nil {

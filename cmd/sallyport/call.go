@@ -64,15 +64,7 @@ answer is printed) or gave no answer (standard output stays empty), 2 usage.`,
 	flags.StringVar(&f.context, "context", "", "the request's context: JSON or @FILE (default: a fresh request_id)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "give up after this long (default: the file's timeout, else 30s)")
 	flags.StringVar(&f.url, "url", "", "the plugin server's endpoint, instead of a file")
-	flags.String("certfile", "", "with --url: our certificate")
-	flags.String("keyfile", "", "with --url: its private key")
-	flags.String("keyfile-password", "", "with --url: the key's password, better as @FILE")
-	flags.String("ca-bundle", "", "with --url: the CAs whose servers are accepted, or the word system")
-	flags.Bool("verify", true, "with --url: verify the server's certificate")
-	flags.Bool("check-hostname", true, "with --url: verify the host name too")
-	flags.String("server-name", "", "with --url: the host name to verify instead of the URL's")
-	flags.String("identity", "", "with --url: another plugin whose server may answer, or any")
-	flags.String("peer-profile", "", "with --url: compat or strict")
+	urlTLSFlags(cmd, "with --url: ")
 	return cmd
 }
 

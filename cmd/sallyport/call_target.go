@@ -19,14 +19,8 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 	target := remote.Config{Name: f.plugin, MaxConns: 1}
 	var mcp *config.MCP
 	if f.url != "" {
-		flags := map[string]string{}
-		for _, name := range callTLSFlags {
-			if flag := cmd.Flags().Lookup(name); flag.Changed {
-				flags[name] = flag.Value.String()
-			}
-		}
 		var err error
-		if mcp, err = config.LoadURL(f.url, config.Options{Flags: flags}); err != nil {
+		if mcp, err = config.LoadURL(f.url, config.Options{Flags: changedTLSFlags(cmd)}); err != nil {
 			return target, err
 		}
 	} else {
@@ -45,6 +39,31 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 	}
 	err := a.reach(&target, mcp, name)
 	return target, err
+}
+
+// urlTLSFlags adds callTLSFlags; each description begins with before.
+func urlTLSFlags(cmd *cobra.Command, before string) {
+	flags := cmd.Flags()
+	flags.String("certfile", "", before+"our certificate")
+	flags.String("keyfile", "", before+"its private key")
+	flags.String("keyfile-password", "", before+"the key's password, better as @FILE")
+	flags.String("ca-bundle", "", before+"the CAs whose servers are accepted, or the word system")
+	flags.Bool("verify", true, before+"verify the server's certificate")
+	flags.Bool("check-hostname", true, before+"verify the host name too")
+	flags.String("server-name", "", before+"the host name to verify instead of the URL's")
+	flags.String("identity", "", before+"another plugin whose server may answer, or any")
+	flags.String("peer-profile", "", before+"compat or strict")
+}
+
+// changedTLSFlags are those of callTLSFlags that the user gave.
+func changedTLSFlags(cmd *cobra.Command) map[string]string {
+	flags := map[string]string{}
+	for _, name := range callTLSFlags {
+		if flag := cmd.Flags().Lookup(name); flag.Changed {
+			flags[name] = flag.Value.String()
+		}
+	}
+	return flags
 }
 
 // reach completes target by how its server is reached: where, and with which

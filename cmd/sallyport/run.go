@@ -129,6 +129,7 @@ process, in plugin servers reached over mutual TLS.`,
 		newConfig(a),
 		newGateway(a),
 		newPluginServer(a),
+		newPluginTest(a),
 		newVersion(a),
 	)
 	markUsageErrors(root)

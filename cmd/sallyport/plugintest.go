@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport-mcp/sallyport/internal/config"
+	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/plugin/conformance"
+)
+
+type pluginTestFlags struct {
+	plugin  string
+	timeout time.Duration
+	all     bool
+}
+
+func newPluginTest(a *app) *cobra.Command {
+	var f pluginTestFlags
+	cmd := &cobra.Command{
+		Use:   "plugin-test URL",
+		Short: "Check a plugin server against the protocol",
+		Long: `Check a plugin server, in Go or in Python, against the protocol between gateway
+and plugin server, and print a table of what was checked.
+
+Each hook of each plugin is called a dozen times with harmless payloads, so do
+not point this at plugins that must not be called. How the server is reached is
+said by the same flags as for call --url, which PLUGINS_CLIENT_MTLS_* complete.
+
+Exit codes: 0 no rule is broken, 1 at least one is, or the server gave no answer,
+2 usage. Warnings break no rule.`,
+		Example: `  sallyport plugin-test http://127.0.0.1:8000/mcp
+  sallyport plugin-test https://localhost:8000/mcp --plugin P \
+    --certfile certs/mcp/gateway/client.crt --keyfile certs/mcp/gateway/client.key --ca-bundle certs/mcp/gateway/ca.crt`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return hint.Add(usageError("sallyport plugin-test: it needs one URL, not %d arguments", len(args)),
+					"for example sallyport plugin-test http://127.0.0.1:8000/mcp")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.pluginTest(cmd, args[0], &f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.plugin, "plugin", "", "check this plugin alone (default: all of the server)")
+	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up on one call after this long")
+	flags.BoolVar(&f.all, "all", false, "print what passed, too")
+	urlTLSFlags(cmd, "")
+	return cmd
+}
+
+func (a *app) pluginTest(cmd *cobra.Command, url string, f *pluginTestFlags) error {
+	if f.timeout <= 0 {
+		return usageError("sallyport plugin-test: --timeout has to be more than nothing, for example 5s")
+	}
+	mcp, err := config.LoadURL(url, config.Options{Flags: changedTLSFlags(cmd)})
+	if err != nil {
+		return err
+	}
+	target := conformance.Target{URL: url, Plugin: f.plugin, Logger: a.log}
+	if mcp.TLS != nil {
+		tls, err := clientTLS(f.plugin, mcp.TLS)
+		if err != nil {
+			return err
+		}
+		target.TLS = &conformance.TLS{
+			CertFile: tls.CertFile, KeyFile: tls.KeyFile, KeyPassword: tls.KeyPassword, CABundle: tls.CABundle,
+			SkipVerify: !tls.Verify, SkipHostname: !tls.CheckHostname, ServerName: tls.ServerName,
+			Identity: tls.Identity, Profile: string(tls.Profile), Name: flagName(mcp.TLS),
+		}
+	}
+	results, err := conformance.Server(cmd.Context(), target, &conformance.Options{Timeout: f.timeout})
+	if printErr := a.printResults(results, f.all); printErr != nil {
+		return errors.Join(err, printErr)
+	}
+	if err == nil && conformance.Failed(results) {
+		err = &exitError{code: exitFailed}
+	}
+	return err
+}
+
+// printResults prints a table, and the sums in a last line. Without all it
+// leaves out the rules that hold.
+func (a *app) printResults(results []conformance.Result, all bool) error {
+	if len(results) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	sums := map[conformance.Status]int{}
+	for _, r := range results {
+		sums[r.Status]++
+		if r.Status == conformance.Pass && !all {
+			continue
+		}
+		what := strings.TrimSpace(r.Plugin + " " + string(r.Hook))
+		if what == "" {
+			what = "server"
+		}
+		// A peer's text must not draw on the terminal.
+		line := fmt.Sprintf("%s\t%s\t%s %s\t%s", r.Status, what, r.Section, r.Rule, r.Detail)
+		if _, err := fmt.Fprintln(w, strings.TrimRight(printable(line), "\t")); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%d checks: %d pass, %d fail, %d warn, %d skip\n", len(results),
+		sums[conformance.Pass], sums[conformance.Fail], sums[conformance.Warn], sums[conformance.Skip])
+	return err
+}
+
+// printable replaces control characters other than the table's own tabs.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && (r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0) {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+}
