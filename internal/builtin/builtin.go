@@ -52,6 +52,11 @@ func Kinds() []plugin.Kind {
 			New:     newResourceFilter,
 		},
 		{
+			Name:  "cedar",
+			Hooks: []plugin.Hook{plugin.ToolPreInvoke, plugin.PromptPreFetch, plugin.ResourcePreFetch, plugin.AgentPreInvoke},
+			New:   newCedar,
+		},
+		{
 			Name: "sql_sanitizer",
 			Aliases: []string{
 				"plugins.sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin",

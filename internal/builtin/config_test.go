@@ -83,7 +83,7 @@ func TestHooksAreThoseOfTheEntryOrTheDefault(t *testing.T) {
 // other hooks than those it names.
 func TestKindsNameTheirHooks(t *testing.T) {
 	for _, k := range Kinds() {
-		if len(k.Aliases) == 0 {
+		if len(k.Aliases) == 0 && k.Name != "cedar" { // which is ours
 			t.Errorf("%s has no name in the reference", k.Name)
 		}
 		for _, hook := range mustPlugin(t, k.Name, leastConfig(k.Name)).Hooks() {
@@ -99,6 +99,8 @@ func leastConfig(kind string) string {
 	switch kind {
 	case "search_replace", "deny_filter":
 		return `{"words":[]}`
+	case "cedar":
+		return `{"policies":"permit (principal, action, resource);"}`
 	default:
 		return `{}`
 	}
