@@ -37,8 +37,10 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 	if f.url != "" && mcp.TLS != nil {
 		name = flagName(mcp.TLS)
 	}
-	err := a.reach(&target, mcp, name)
-	return target, err
+	if err := a.reach(&target, mcp, name); err != nil {
+		return target, fmt.Errorf("plugin %s: %w", target.Name, err)
+	}
+	return target, nil
 }
 
 // urlTLSFlags adds callTLSFlags; each description begins with before.
@@ -80,10 +82,7 @@ func (a *app) reach(target *remote.Config, mcp *config.MCP, name func(string) st
 	if err == nil {
 		target.TLS, err = mtls.NewClient(tls, &mtls.Options{Logger: a.log})
 	}
-	if err != nil {
-		return fmt.Errorf("plugin %s: %w", target.Name, err)
-	}
-	return nil
+	return err
 }
 
 // errStdioPlugin refuses a plugin server that would have to be started.

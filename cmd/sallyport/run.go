@@ -141,7 +141,12 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := usageError("%s: unknown command %q", cmd.CommandPath(), args[0])
+	what := "unknown command"
+	if cmd.HasParent() {
+		what = cmd.Name() + ": " + what
+	}
+	err := usageError("%s %q", what, args[0])
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return hint.Add(err, "did you mean: "+cmd.CommandPath()+" "+strings.Join(near, ", "))
 	}

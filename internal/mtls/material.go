@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -36,7 +37,7 @@ type files struct {
 func (m *material) readPair(f files, role x509.ExtKeyUsage, now time.Time) error {
 	pair, err := keyfile.ReadPair(f.certFile, f.keyFile, f.password)
 	if err != nil {
-		return f.blame(err)
+		return missing(f.blame(err))
 	}
 	c := pair.TLS()
 	m.cert, m.chain = &c, pair.Chain
@@ -50,6 +51,15 @@ func (m *material) readPair(f files, role x509.ExtKeyUsage, now time.Time) error
 		return hint.Add(err, roleHint(role))
 	}
 	return nil
+}
+
+// missing adds to the error of a file that is not there how to get one: the
+// commonest first mistake.
+func missing(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return hint.Add(err, "`sallyport certs all` makes the certificates that a plugin file needs; paths are relative to the working directory")
 }
 
 // blame puts before an error of ReadPair the field that it is about.
@@ -99,7 +109,7 @@ func (m *material) readBundle(f files) error {
 	}
 	certs, err := keyfile.ReadCertificates(f.bundle)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.name("ca_bundle"), err)
+		return missing(fmt.Errorf("%s: %w", f.name("ca_bundle"), err))
 	}
 	for _, c := range certs {
 		if !canBeCA(c) {

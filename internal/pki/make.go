@@ -93,6 +93,7 @@ type maker struct {
 
 // make makes the folders that are absent; the first is the CA.
 func (t *Tree) make(ctx context.Context, r Request, folders []folder) error {
+	asked := r.Days
 	r = r.filled()
 	if err := t.validate(r, folders); err != nil {
 		return err
@@ -117,6 +118,7 @@ func (t *Tree) make(ctx context.Context, r Request, folders []folder) error {
 		} else {
 			m.tellKept(s)
 			m.tellLacking(s)
+			m.tellUnchanged(s, asked)
 		}
 	}
 	return errors.Join(joined(stuck), m.makeAll(ctx, missing), m.review(folders))
@@ -142,6 +144,22 @@ func (m *maker) tellLacking(s *state) {
 		m.tell(Event{Kind: Note, Path: s.certFile(), Text: fmt.Sprintf("%s: it is kept without %d of the names asked for; %s puts them in",
 			s.certFile(), len(have.Strings())-before, m.command("renew "+s.arg()+" --san "+strings.Join(m.r.SANs.Strings(), ",")))})
 	}
+}
+
+// tellUnchanged says that a leaf that is kept does not get the days that were
+// asked for.
+func (m *maker) tellUnchanged(s *state, days int) {
+	if s.role == RoleCA || s.cert == nil || days == 0 || lifetimeDays(s.cert) == days {
+		return
+	}
+	m.tell(Event{Kind: Note, Path: s.certFile(), Text: fmt.Sprintf("%s: it is kept with its own lifetime of %d days; %s gives it %d",
+		s.certFile(), lifetimeDays(s.cert), m.command(fmt.Sprintf("renew %s --force --days %d", s.arg(), days)), days)})
+}
+
+// lifetimeDays is how long a certificate was made for, the five minutes of
+// backdating left out.
+func lifetimeDays(cert *x509.Certificate) int {
+	return int(cert.NotAfter.Sub(cert.NotBefore).Hours() / 24)
 }
 
 // makeAll makes the folders in their order.
