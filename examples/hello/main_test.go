@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
+	"github.com/sallyport-mcp/sallyport/plugin/plugintest"
 )
 
 func TestHelloGreets(t *testing.T) {
@@ -25,4 +26,10 @@ func TestHelloGreets(t *testing.T) {
 			t.Errorf("%s: got %v %s, want %s", payload, r.Continue, got, want)
 		}
 	}
+}
+
+func TestConformance(t *testing.T) {
+	plugintest.Test(t, func() (plugin.Plugin, error) {
+		return newHello(plugin.Config{Raw: json.RawMessage(`{}`)})
+	})
 }

@@ -59,6 +59,21 @@ func TestTheGuideWorks(t *testing.T) {
 	got = run(`sallyport call --config gateway.yaml --plugin Hello --hook tool_pre_invoke --payload '{"name": "greet", "args": {}}'`, 3)
 	sameJSON(t, got, block(t, text, `"no_name"`))
 
+	// The guide's port is 8000; the test's server has one of its own.
+	check := func(line string) {
+		t.Helper()
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Fatalf("%s does not say: %s", guide, line)
+		}
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, ":8000/", ":"+port+"/", 1))
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+		if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), " 0 fail, ") {
+			t.Errorf("%s: %v\n%s", line, err, out)
+		}
+	}
+	check("sallyport plugin-test https://localhost:8000/mcp --certfile certs/mcp/gateway/client.crt --keyfile certs/mcp/gateway/client.key --ca-bundle certs/mcp/gateway/ca.crt")
+
 	// Without a certificate nothing is answered.
 	write(t, filepath.Join(dir, "gateway.yaml"), strings.NewReplacer(
 		"        certfile: certs/mcp/gateway/client.crt\n", "",
@@ -145,7 +160,7 @@ func TestTheGuideQuotesTheFiles(t *testing.T) {
 			t.Errorf("the guide's quotation of %s differs from the file", name)
 		}
 	}
-	if quoted < 5 {
+	if quoted < 6 {
 		t.Errorf("only %d quotations found", quoted)
 	}
 }
