@@ -91,7 +91,7 @@ func (a *app) gateway(ctx context.Context, path string, flags map[string]string)
 	if err != nil {
 		return err
 	}
-	defer plugins.close()
+	defer plugins.close(a.log)
 	var g *gateway.Gateway
 	upstreams, err := a.newUpstreams(cfg.Upstreams, func(name, method string) { g.Changed(name, method) })
 	if err != nil {
@@ -100,7 +100,7 @@ func (a *app) gateway(ctx context.Context, path string, flags map[string]string)
 	gc := gateway.Config{
 		Pipeline: plugins.pipe, MaxPayloadBytes: cfg.Client.Settings.MaxPayloadBytes,
 		Naming:   gateway.Naming{Prefix: cfg.Prefix.V, Separator: cfg.Separator.V},
-		Degraded: plugins.health.degraded,
+		Degraded: plugins.degraded,
 	}
 	for _, u := range upstreams {
 		gc.Upstreams = append(gc.Upstreams, u)

@@ -94,3 +94,12 @@ func (h *pluginHealth) degraded() []gateway.Degraded {
 	slices.SortFunc(all, func(a, b gateway.Degraded) int { return cmp.Compare(a.Plugin, b.Plugin) })
 	return all
 }
+
+// degraded adds those that a failure has disabled for good.
+func (ps *gatewayPlugins) degraded() []gateway.Degraded {
+	all := ps.health.degraded()
+	for _, name := range ps.pipe.Off() {
+		all = append(all, gateway.Degraded{Plugin: name, Reason: "disabled after a failure, as its on_error says; a restart enables it again"})
+	}
+	return all
+}

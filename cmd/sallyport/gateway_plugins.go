@@ -1,13 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/builtin"
 	"github.com/sallyport-mcp/sallyport/internal/config"
-	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 	"github.com/sallyport-mcp/sallyport/internal/remote"
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -27,13 +29,9 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 	ps := &gatewayPlugins{}
 	defer func() {
 		if err != nil {
-			ps.close()
+			ps.close(a.log)
 		}
 	}()
-	if client.Settings.ParallelWithinBand {
-		return nil, hint.Add(fmt.Errorf("%s: plugin_settings.parallel_execution_within_band: running plugins at the same time is not supported yet", client.File),
-			"set it to false: plugins of equal priority then run in the order of the file")
-	}
 	for i := range client.Plugins {
 		p := &client.Plugins[i]
 		if !p.Enabled() {
@@ -52,7 +50,8 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 	s := client.Settings
 	ps.pipe, err = pipeline.New(ps.entries, &pipeline.Options{
 		Timeout: s.Timeout, FailOnPluginError: s.FailOnPluginError, MaxPayloadBytes: int(s.MaxPayloadBytes),
-		SecretHeaders: s.SecretHeaders, Logger: a.log,
+		SecretHeaders: s.SecretHeaders, ParallelWithinBand: s.ParallelWithinBand,
+		Logger: a.log,
 	})
 	return ps, err
 }
@@ -60,42 +59,25 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 func (a *app) pipelineEntry(p *config.Plugin, s *config.Settings) (pipeline.Entry, error) {
 	e := pipeline.Entry{
 		Name: p.Name, Priority: p.Priority, Timeout: p.Timeout, Hooks: p.Hooks, ExposeHeaders: p.ExposeHeaders,
-		FailOnError: p.OnError == "fail",
+		Mode: pipelineMode(p.Mode), OnError: pipeline.OnError(p.OnError),
 	}
 	for _, c := range p.Conditions {
 		e.Conditions = append(e.Conditions, pipeline.Condition(c))
 	}
 	var err error
-	if e.Mode, err = pipelineMode(p); err != nil {
-		return e, err
-	}
 	e.Plugin, err = a.newPlugin(p, s)
 	return e, err
 }
 
-// pipelineMode reads a mode in either vocabulary.
-func pipelineMode(p *config.Plugin) (pipeline.Mode, error) {
-	later := func(what string) error {
-		return hint.Add(fmt.Errorf("%s is not supported yet", what), "use enforce, enforce_ignore_error, permissive or audit, with on_error fail or ignore")
+// pipelineMode is a mode of either vocabulary in the pipeline's.
+func pipelineMode(mode string) pipeline.Mode {
+	switch mode {
+	case "sequential":
+		return pipeline.Enforce
+	case "transform":
+		return pipeline.Permissive
 	}
-	if p.OnError == "disable" {
-		return "", later("on_error: disable")
-	}
-	ignores := p.OnError == "ignore"
-	switch p.Mode {
-	case "", "enforce", "sequential":
-		if ignores {
-			return pipeline.EnforceIgnoreError, nil
-		}
-		return pipeline.Enforce, nil
-	case "enforce_ignore_error":
-		return pipeline.EnforceIgnoreError, nil
-	case "permissive", "transform":
-		return pipeline.Permissive, nil
-	case "audit":
-		return pipeline.Audit, nil
-	}
-	return "", later("mode: " + p.Mode)
+	return pipeline.Mode(mode) // the others have one name; config knows no more
 }
 
 // newPlugin makes one plugin: a client where it is external, else the plugin
@@ -122,8 +104,19 @@ func (a *app) newPlugin(p *config.Plugin, s *config.Settings) (plugin.Plugin, er
 	return remote.New(target, &remote.Options{Logger: a.log, Version: version})
 }
 
-// close closes the plugins after the last call.
-func (ps *gatewayPlugins) close() {
+// afterLimit is how long plugins that run after the answer may go on when the
+// gateway ends.
+const afterLimit = 5 * time.Second
+
+// close waits for what runs after answers, so long, and closes the plugins.
+func (ps *gatewayPlugins) close(log *slog.Logger) {
+	if ps.pipe != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), afterLimit)
+		defer cancel()
+		if err := ps.pipe.Close(ctx); err != nil {
+			log.Warn(err.Error())
+		}
+	}
 	for _, c := range ps.closers {
 		_ = c.Close() // nothing is left to lose
 	}

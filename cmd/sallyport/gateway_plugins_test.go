@@ -3,31 +3,29 @@ package main
 import (
 	"testing"
 
-	"github.com/sallyport-mcp/sallyport/internal/config"
 	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 )
 
-// Both vocabularies of modes (plugin protocol §2).
+// Both vocabularies of modes (plugin protocol §2); on_error goes on as it is.
 func TestPipelineMode(t *testing.T) {
-	for in, want := range map[[2]string]pipeline.Mode{
-		{"", ""}:                            pipeline.Enforce,
-		{"enforce", ""}:                     pipeline.Enforce,
-		{"enforce", "fail"}:                 pipeline.Enforce,
-		{"enforce", "ignore"}:               pipeline.EnforceIgnoreError,
-		{"sequential", ""}:                  pipeline.Enforce,
-		{"sequential", "ignore"}:            pipeline.EnforceIgnoreError,
-		{"enforce_ignore_error", ""}:        pipeline.EnforceIgnoreError,
-		{"permissive", ""}:                  pipeline.Permissive,
-		{"transform", "ignore"}:             pipeline.Permissive,
-		{"audit", ""}:                       pipeline.Audit,
-		{"concurrent", ""}:                  "",
-		{"fire_and_forget", ""}:             "",
-		{"sequential", "disable"}:           "",
-		{"enforce_ignore_error", "disable"}: "",
+	for in, want := range map[string]pipeline.Mode{
+		"":                     "", // the pipeline's default is enforce
+		"enforce":              pipeline.Enforce,
+		"sequential":           pipeline.Enforce,
+		"enforce_ignore_error": pipeline.EnforceIgnoreError,
+		"permissive":           pipeline.Permissive,
+		"transform":            pipeline.Permissive,
+		"audit":                pipeline.Audit,
+		"concurrent":           pipeline.Concurrent,
+		"fire_and_forget":      pipeline.FireAndForget,
+		"disabled":             pipeline.Disabled,
 	} {
-		got, err := pipelineMode(&config.Plugin{Mode: in[0], OnError: in[1]})
-		if got != want || (err != nil) != (want == "") {
-			t.Errorf("%v: %q, %v, want %q", in, got, err, want)
+		got := pipelineMode(in)
+		if got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+		if _, err := pipeline.New([]pipeline.Entry{{Name: "P", Mode: got}}, nil); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 	"github.com/sallyport-mcp/sallyport/internal/upstream"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
-	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
 // nothing is a completion that suggests nothing.
@@ -20,7 +18,7 @@ const nothing = `"completion":{"values":[],"hasMore":false}`
 func (g *Gateway) complete(ctx context.Context, q *request) ([]byte, *wire.Error, error) {
 	ref := wire.Member(q.m.Params, "ref")
 	kind, _ := wire.String(wire.Member(ref, "type"))
-	j := &job{g: g, q: q, shared: &pipeline.Request{Global: plugin.GlobalContext{RequestID: requestID()}}}
+	j := &job{g: g, q: q, shared: q.shared}
 	j.record.start()
 	var e end
 	switch kind {

@@ -7,7 +7,9 @@ import (
 	"slices"
 
 	"github.com/sallyport-mcp/sallyport/internal/front"
+	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
+	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
 // path is that of the MCP endpoint.
@@ -41,6 +43,14 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// answered starts the plugins that run after the answer.
+func (e *endpoint) answered(w http.ResponseWriter, shared *pipeline.Request) {
+	if shared.Waits() {
+		_ = http.NewResponseController(w).Flush() // the client has it before they begin
+		e.pipe.Answered(shared)
+	}
+}
+
 // delete ends a legacy session.
 func (e *endpoint) delete(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get(wire.HeaderSession)
@@ -71,10 +81,12 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 		e.log.Info("request refused", "peer", r.RemoteAddr, "reason", front.RefuseBody(w, err))
 		return
 	}
+	shared := &pipeline.Request{Global: plugin.GlobalContext{RequestID: requestID()}}
+	defer e.answered(w, shared)
 	reply := newReply(w, plain, sse)
 	defer reply.close()
 	if wire.IsBatch(body) {
-		e.batch(r, body, reply)
+		e.batch(r, body, reply, shared)
 		return
 	}
 	m, err := wire.Parse(body, e.maxBody())
@@ -82,14 +94,14 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 		reply.refuse(m, err)
 		return
 	}
-	status, answer := e.message(r, m, reply, false)
+	status, answer := e.message(r, m, reply, shared, false)
 	reply.finish(status, answer)
 }
 
 // message answers one message of a client; no bytes answer nothing.
-func (e *endpoint) message(r *http.Request, m *wire.Message, reply *reply, inBatch bool) (status int, answer []byte) {
+func (e *endpoint) message(r *http.Request, m *wire.Message, reply *reply, shared *pipeline.Request, inBatch bool) (status int, answer []byte) {
 	c, fault := m.Call()
-	q := &request{m: m, c: c, era: wire.EraOf(m, &c, r.Header), header: r.Header, reply: reply}
+	q := &request{m: m, c: c, era: wire.EraOf(m, &c, r.Header), header: r.Header, reply: reply, shared: shared}
 	if q.era == wire.Modern && !m.IsRequest() {
 		return http.StatusAccepted, nil // a modern client cancels by closing its stream
 	}
@@ -182,7 +194,7 @@ func (e *endpoint) notified(q *request) {
 
 // batch answers the messages of a batch one after the other. Batches exist in
 // 2025-03-26 only.
-func (e *endpoint) batch(r *http.Request, body []byte, reply *reply) {
+func (e *endpoint) batch(r *http.Request, body []byte, reply *reply, shared *pipeline.Request) {
 	id := r.Header.Get(wire.HeaderSession)
 	if s := e.sessions.find(id); id != "" && s != nil && s.revision != wire.Revision2025_03 {
 		reply.refuse(nil, wire.Errorf(wire.CodeInvalidRequest, "Invalid request: revision %s has no batches", s.revision))
@@ -207,7 +219,7 @@ func (e *endpoint) batch(r *http.Request, body []byte, reply *reply) {
 			answers = append(answers, wire.AppendError(nil, idOf(m), wire.Errorf(wire.CodeInvalidRequest, "Invalid request: revision %s has no batches", wire.Revision2026_07)))
 			continue
 		}
-		status, answer := e.message(r, m, reply, true)
+		status, answer := e.message(r, m, reply, shared.Fork(), true)
 		switch {
 		case status == 0:
 			return // the client has gone
@@ -241,7 +253,8 @@ type request struct {
 	session *session // legacy only; nil for initialize
 	header  http.Header
 	reply   *reply
-	status  int // of HTTP, where a fault in the modern era has another than 200
+	shared  *pipeline.Request // what the hooks of the HTTP request share
+	status  int               // of HTTP, where a fault in the modern era has another than 200
 }
 
 // begin makes the context of the request, which ends with its client or, in a

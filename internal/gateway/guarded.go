@@ -60,7 +60,7 @@ type end struct {
 
 // guarded runs one call through plugins and upstream, and logs it.
 func (g *Gateway) guarded(ctx context.Context, q *request, kind guard) ([]byte, *wire.Error, error) {
-	j := &job{g: g, q: q, guard: kind, shared: &pipeline.Request{Global: plugin.GlobalContext{RequestID: requestID()}}}
+	j := &job{g: g, q: q, guard: kind, shared: q.shared}
 	j.record.start()
 	e := j.run(ctx)
 	if e.err == nil && ctx.Err() != nil {

@@ -182,8 +182,9 @@ func (l *logLines) String() string {
 // served is a gateway that a test can talk to.
 type served struct {
 	*Gateway
-	url string
-	log *logLines
+	url  string
+	log  *logLines
+	stop func() // waits for the handlers
 }
 
 // serve starts a gateway in front of fake servers named up, up2, ….
@@ -213,8 +214,11 @@ func serve(t *testing.T, cfg Config, entries []pipeline.Entry, fakes ...*fakeSer
 		if err := g.Close(); err != nil {
 			t.Error(err)
 		}
+		if err := pipe.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
 	})
-	return &served{g, server.URL + path, log}
+	return &served{g, server.URL + path, log, server.Close}
 }
 
 // got is an HTTP answer with its body read.

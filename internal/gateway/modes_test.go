@@ -76,7 +76,7 @@ func TestModes(t *testing.T) {
 	r, addr := newRig(t), address(t)
 	r.start(t, addr, r.ca.Plugin(t, "P"), server.Entry{Name: "P", Kind: "test", Plugin: a})
 	up := r.remote(t, addr)
-	modes := []pipeline.Mode{pipeline.Enforce, pipeline.EnforceIgnoreError, pipeline.Permissive, pipeline.Audit, pipeline.Disabled}
+	modes := []pipeline.Mode{pipeline.Enforce, pipeline.EnforceIgnoreError, pipeline.Permissive, pipeline.Audit, pipeline.Concurrent, pipeline.FireAndForget, pipeline.Disabled}
 	for _, call := range guardedCalls {
 		for _, hook := range []plugin.Hook{call.pre, call.post} {
 			for does, b := range behaviours {
@@ -106,6 +106,10 @@ func TestModes(t *testing.T) {
 							f := startFake(t, &fakeServer{})
 							s := serve(t, Config{}, []pipeline.Entry{e}, f)
 							answer := s.modern(t, call.method, call.params, "")
+							s.stop()
+							if err := s.pipe.Close(t.Context()); err != nil { // what runs after the answer has run
+								t.Error(err)
+							}
 							checkMode(t, s, f, answer, call.method, hook == call.pre, does, mode)
 							if (mode == pipeline.Disabled && a.called.Load() != 0) || (mode != pipeline.Disabled && does != "down" && a.called.Load() != 1) {
 								t.Errorf("the plugin ran %d times", a.called.Load())
@@ -125,9 +129,9 @@ func checkMode(t *testing.T, s *served, f *fakeServer, a got, method string, pre
 	switch {
 	case mode == pipeline.Disabled, does == "pass", does == "change":
 	case does == "refuse":
-		refused = mode == pipeline.Enforce || mode == pipeline.EnforceIgnoreError
+		refused = mode == pipeline.Enforce || mode == pipeline.EnforceIgnoreError || mode == pipeline.Concurrent
 	default:
-		refused = mode == pipeline.Enforce
+		refused = mode == pipeline.Enforce || mode == pipeline.Concurrent
 	}
 	want := 1
 	if pre && refused {
@@ -153,7 +157,7 @@ func checkMode(t *testing.T, s *served, f *fakeServer, a got, method string, pre
 	if m.Error != nil {
 		t.Fatalf("error: %v", m.Error)
 	}
-	changed := does == "change" && mode != pipeline.Audit && mode != pipeline.Disabled
+	changed := does == "change" && (mode == pipeline.Enforce || mode == pipeline.EnforceIgnoreError || mode == pipeline.Permissive)
 	text := calls[0].params
 	if !pre {
 		text = string(m.Result)

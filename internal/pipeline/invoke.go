@@ -7,9 +7,50 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"time"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
+
+// attempt is one plugin's run on one hook. It changes nothing that it is given,
+// so that several may be under way at once.
+type attempt struct {
+	e       *Entry
+	c       *plugin.Context
+	result  *plugin.Result  // nil when err is not
+	merged  json.RawMessage // the payload with the plugin's change, nil without one
+	answer  json.RawMessage // what it answered where that is no payload
+	remarks plugin.Object
+	err     error
+	unknown bool // err is why the plugin is not known
+	tooBig  bool // err is about the payload, not the plugin
+	took    time.Duration
+}
+
+// attempt runs one plugin if it has the hook; nil says that it has not. What is
+// asked of the plugin, its hooks included, shares one time limit.
+func (p *Pipeline) attempt(ctx context.Context, e *Entry, hook plugin.Hook, payload json.RawMessage, req *Request) *attempt {
+	ctx, cancel := e.limit(ctx)
+	defer cancel()
+	start := time.Now()
+	runs, err := e.runsOn(ctx, hook)
+	if err == nil && !runs {
+		return nil
+	}
+	a := &attempt{e: e, err: err, unknown: err != nil}
+	if len(payload) > p.o.MaxPayloadBytes {
+		a.tooBig, a.err = true, fmt.Errorf("the payload has %d bytes, over max_payload_bytes %d", len(payload), p.o.MaxPayloadBytes)
+	}
+	if a.err == nil {
+		a.c = req.contextFor(e.Name)
+		a.err = p.invoke(ctx, a, hook, payload)
+	}
+	if a.err != nil {
+		a.result = nil
+	}
+	a.took = time.Since(start)
+	return a
+}
 
 // answered is what one Invoke gave back.
 type answered struct {
@@ -17,75 +58,187 @@ type answered struct {
 	err    error
 }
 
-// invoke runs one plugin once and, if the mode lets it, puts its change into
-// out.Payload. A plugin that panics or outlives its timeout has failed; it is
-// left to end by itself.
-func (p *Pipeline) invoke(ctx context.Context, e *Entry, hook plugin.Hook, out *Outcome, req *Request) (*plugin.Result, error) {
-	shown, withheld, err := p.withhold(e, hook, out.Payload)
+// invoke calls the plugin once. One that panics or outlives its timeout has
+// failed; it is left to end by itself.
+func (p *Pipeline) invoke(ctx context.Context, a *attempt, hook plugin.Hook, payload json.RawMessage) error {
+	shown, withheld, err := p.withhold(a.e, hook, payload)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c := req.contextFor(e.Name)
 	done := make(chan answered, 1)
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				p.o.Logger.Error("plugin panicked", "plugin", e.Name, "hook", string(hook), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+				p.o.Logger.Error("plugin panicked", "plugin", a.e.Name, "hook", string(hook), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 				done <- answered{err: errors.New("the plugin panicked")}
 			}
 		}()
-		result, err := e.Plugin.Invoke(ctx, hook, shown, c)
+		result, err := a.e.Plugin.Invoke(ctx, hook, shown, a.c)
 		done <- answered{result, err}
 	}()
-	var a answered
+	var got answered
 	select {
-	case a = <-done:
+	case got = <-done:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	if a.err == nil && a.result == nil {
-		a.err = errors.New("the plugin gave no result")
+	if got.err == nil && got.result == nil {
+		got.err = errors.New("the plugin gave no result")
 	}
-	if a.err != nil {
-		return nil, a.err
+	if got.err != nil {
+		return got.err
 	}
-	if err := p.apply(e, hook, out, shown, withheld, a.result); err != nil {
-		return nil, err
-	}
-	req.keep(e.Name, c)
-	return a.result, nil
+	a.result = got.result
+	return p.read(a, hook, payload, shown, withheld)
 }
 
-// apply takes over a result's change and remarks.
-func (p *Pipeline) apply(e *Entry, hook plugin.Hook, out *Outcome, shown json.RawMessage, withheld *withheld, r *plugin.Result) error {
+// read makes of a result what it would do to the request.
+func (p *Pipeline) read(a *attempt, hook plugin.Hook, payload, shown json.RawMessage, withheld *withheld) (err error) {
+	r := a.result
 	if string(r.ModifiedPayload) == "null" {
 		r.ModifiedPayload = nil
 	}
-	if r.ModifiedPayload != nil {
-		merged, dropped, err := splice(hook, shown, r.ModifiedPayload)
-		if err != nil {
-			return err
-		}
-		if len(dropped) > 0 {
-			p.o.Logger.Warn("plugin changed fields that are not this hook's; dropped", "plugin", e.Name, "hook", string(hook), "fields", dropped)
-		}
-		if merged, err = withheld.putBack(merged); err != nil {
-			return err
-		}
-		// A refusal's change never counts, an audit's neither.
-		if e.Mode != Audit && (r.Continue || e.Mode == Permissive) {
-			out.Payload = merged
+	var dropped []string
+	switch {
+	case r.ModifiedPayload == nil:
+	case hook == plugin.HTTPPreRequest:
+		a.merged, dropped, err = p.mergeHeaders(a.e, payload, "headers", r.ModifiedPayload)
+	case hook == plugin.HTTPPostRequest:
+		a.merged, dropped, err = p.mergeHeaders(a.e, payload, "response_headers", r.ModifiedPayload)
+	case hook == plugin.HTTPAuthResolveUser:
+		a.answer, err = userOf(r.ModifiedPayload)
+	case hook == plugin.HTTPAuthCheckPermission:
+		a.answer, a.result, err = grantOf(r)
+	default:
+		if a.merged, dropped, err = splice(hook, shown, r.ModifiedPayload); err == nil {
+			a.merged, err = withheld.putBack(a.merged)
 		}
 	}
-	var remarks plugin.Object
+	if err != nil {
+		return err
+	}
+	if len(dropped) > 0 {
+		p.o.Logger.Warn("plugin changed what is not its to change; dropped", "plugin", a.e.Name, "hook", string(hook), "fields", dropped)
+	}
 	if len(r.Metadata) > 0 && string(r.Metadata) != "null" {
-		if err := json.Unmarshal(r.Metadata, &remarks); err != nil {
+		if err := json.Unmarshal(r.Metadata, &a.remarks); err != nil {
 			return fmt.Errorf("metadata is not an object: %w", err)
 		}
 	}
-	if len(remarks) > 0 && out.Metadata == nil {
-		out.Metadata = plugin.Object{}
-	}
-	maps.Copy(out.Metadata, remarks)
 	return nil
+}
+
+// take makes what one plugin said part of the outcome, and reports whether it
+// answered with a payload. base is the payload that it was given.
+func (s *round) take(ctx context.Context, a *attempt, base json.RawMessage) (changed bool) {
+	e := a.e
+	if a.tooBig {
+		s.refuse(&Refusal{Err: a.err})
+		return false
+	}
+	s.req.setRan(e.Name, s.hook)
+	v := Verdict{Plugin: e.Name, Duration: a.took, Err: a.err}
+	if a.err != nil {
+		v.Said = s.failed(ctx, a)
+		s.out.Verdicts = append(s.out.Verdicts, v)
+		return false
+	}
+	s.req.keep(e.Name, a.c)
+	if len(a.remarks) > 0 && s.out.Metadata == nil {
+		s.out.Metadata = plugin.Object{}
+	}
+	maps.Copy(s.out.Metadata, a.remarks)
+	v.Said = s.judged(a, base)
+	s.out.Verdicts = append(s.out.Verdicts, v)
+	return a.merged != nil
+}
+
+// judged decides about a plugin's verdict and change, and puts it into a word.
+// A refusal's change never counts.
+func (s *round) judged(a *attempt, base json.RawMessage) (said string) {
+	e, log := a.e, s.p.o.Logger.With("plugin", a.e.Name, "hook", string(s.hook))
+	changes := a.merged != nil || a.answer != nil
+	said = "pass"
+	if a.result.Continue && a.result.Violation != nil {
+		// It passes, as in the reference: continue_processing alone decides.
+		log.Warn("plugin reports a violation and lets the call go on: only continue_processing: false refuses", "code", a.result.Violation.Code)
+	}
+	switch {
+	case !a.result.Continue && e.Mode.mayRefuse():
+		s.refuse(&Refusal{Plugin: e.Name, Violation: violationOf(a.result)})
+		return "refused"
+	case !a.result.Continue:
+		log.Warn("plugin would block; going on, as its mode says", "mode", string(e.Mode), "code", violationOf(a.result).Code)
+		said = "would refuse"
+	case changes && e.Mode.mayChange():
+		said = "changed"
+	case changes && s.hook != plugin.HTTPAuthCheckPermission:
+		said = "would change"
+		log.Info("plugin would change the payload; its mode does not let it", "mode", string(e.Mode))
+	}
+	if !changes || !e.Mode.mayChange() {
+		return said
+	}
+	if err := s.adopt(a, base); err != nil {
+		// Two guardrails disagree: whichever won, the other would be skipped.
+		s.refuse(&Refusal{Plugin: e.Name, Err: err})
+		return "refused"
+	}
+	return said
+}
+
+// failed decides about a plugin's failure and puts it into a word.
+func (s *round) failed(ctx context.Context, a *attempt) (said string) {
+	e, err := a.e, a.err
+	log := s.p.o.Logger.With("plugin", e.Name, "hook", string(s.hook))
+	switch action := s.p.onError(e); {
+	case s.req.Lenient:
+		log.Warn("plugin failed; what the client asks for waits for no plugin", "err", err)
+	case action == Fail:
+		s.refuse(&Refusal{Plugin: e.Name, Err: err})
+		return "failed"
+	case action == Disable && s.p.disable(ctx, a):
+		return "failed, disabled"
+	default:
+		log.Warn("plugin failed; going on, as its entry says", "mode", string(e.Mode), "err", err)
+	}
+	return "failed, ignored"
+}
+
+// disable turns a plugin off after a failure of its own. A client that hangs up
+// cannot, and a plugin that is not known yet has not failed.
+func (p *Pipeline) disable(ctx context.Context, a *attempt) bool {
+	if ctx.Err() != nil || a.unknown || a.tooBig {
+		return false
+	}
+	if !a.e.off.Swap(true) {
+		p.o.Logger.Error("plugin failed and does not run again, as its on_error says", "plugin", a.e.Name, "err", a.err)
+	}
+	return true
+}
+
+// Off lists the plugins that do not run any more because a failure has disabled
+// them.
+func (p *Pipeline) Off() (names []string) {
+	for i := range p.entries {
+		if p.entries[i].off.Load() {
+			names = append(names, p.entries[i].Name)
+		}
+	}
+	return names
+}
+
+// refuse ends the request, unless an earlier plugin has.
+func (s *round) refuse(r *Refusal) {
+	if s.out.Refusal == nil {
+		s.out.Refusal = r
+	}
+}
+
+// violationOf returns the result's violation, or one that says there was none.
+func violationOf(r *plugin.Result) *plugin.Violation {
+	if r.Violation != nil {
+		return r.Violation
+	}
+	return &plugin.Violation{Reason: "Refused", Description: "The plugin refused the request without a reason"}
 }

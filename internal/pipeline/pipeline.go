@@ -16,22 +16,10 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
-)
-
-// Mode says what a plugin's verdict and failure do to a request, in
-// ContextForge's words.
-type Mode string
-
-// The modes. An empty Mode is Enforce.
-const (
-	Enforce            Mode = "enforce"              // a violation refuses, a failure refuses
-	EnforceIgnoreError Mode = "enforce_ignore_error" // a violation refuses, a failure is logged
-	Permissive         Mode = "permissive"           // both are logged; changes apply
-	Audit              Mode = "audit"                // both are logged; changes do not apply
-	Disabled           Mode = "disabled"             // not run, not contacted
 )
 
 // Entry is one configured plugin.
@@ -46,8 +34,9 @@ type Entry struct {
 	// Mode is Enforce when empty.
 	Mode Mode
 
-	// FailOnError makes a failure of this plugin a refusal, whatever the mode.
-	FailOnError bool
+	// OnError says what a failure of this plugin does, if it is not to be what
+	// the mode says.
+	OnError OnError
 
 	// Priority orders the plugins, lowest first; equal ones keep their order.
 	Priority int
@@ -64,6 +53,9 @@ type Entry struct {
 
 	// ExposeHeaders are secret headers that this plugin is given all the same.
 	ExposeHeaders []string
+
+	// off is set when a failure has disabled the plugin.
+	off *atomic.Bool
 }
 
 // Discoverer is implemented by a plugin whose hooks are learned from a peer.
@@ -82,6 +74,15 @@ type Options struct {
 	// FailOnPluginError makes every failure a refusal, whatever the mode.
 	FailOnPluginError bool
 
+	// ParallelWithinBand runs plugins of equal priority at the same time, each on
+	// the payload as it was before them. Changes of different members are put
+	// together; a change that contradicts an earlier plugin's refuses the request.
+	ParallelWithinBand bool
+
+	// OverrideAuthHeaders lets HTTPPreRequest plugins replace the client's
+	// Authorization, Cookie, X-Api-Key and Proxy-Authorization.
+	OverrideAuthHeaders bool
+
 	// MaxPayloadBytes bounds the payload of every hook; zero is 1,000,000.
 	MaxPayloadBytes int
 
@@ -95,10 +96,11 @@ type Options struct {
 }
 
 // Pipeline is an ordered set of plugins. It is safe for concurrent use. It does
-// not own the plugins.
+// not own the plugins. Close it before them if any is of mode FireAndForget.
 type Pipeline struct {
 	entries []Entry
 	o       Options
+	after   aftermath
 }
 
 // New returns a pipeline of entries. A name that stands twice and a mode that
@@ -113,15 +115,18 @@ func New(entries []Entry, options *Options) (*Pipeline, error) {
 	if p.o.Logger == nil {
 		p.o.Logger = slog.New(slog.DiscardHandler)
 	}
+	p.after.ctx, p.after.cancel = context.WithCancel(context.Background())
 	names := map[string]bool{}
 	for i := range p.entries {
 		e := &p.entries[i]
 		e.Mode = cmp.Or(e.Mode, Enforce)
 		e.Timeout = cmp.Or(e.Timeout, p.o.Timeout)
-		switch e.Mode {
-		case Enforce, EnforceIgnoreError, Permissive, Audit, Disabled:
-		default:
+		e.off = &atomic.Bool{}
+		if !slices.Contains(modes, e.Mode) {
 			return nil, fmt.Errorf("plugin %s: mode %q is not known here", e.Name, e.Mode)
+		}
+		if !slices.Contains([]OnError{"", Fail, Ignore, Disable}, e.OnError) {
+			return nil, fmt.Errorf("plugin %s: on_error %q is not known here", e.Name, e.OnError)
 		}
 		if names[e.Name] {
 			return nil, fmt.Errorf("plugin %s: the name stands twice", e.Name)
@@ -136,6 +141,10 @@ func New(entries []Entry, options *Options) (*Pipeline, error) {
 type Outcome struct {
 	// Payload is the payload as merged; the bytes given in where nothing changed.
 	Payload json.RawMessage
+
+	// Answer is what plugins answered where that is no payload: the user of
+	// HTTPAuthResolveUser, the verdict of HTTPAuthCheckPermission; nil when none did.
+	Answer json.RawMessage
 
 	// Refusal is nil when the request goes on.
 	Refusal *Refusal
@@ -157,9 +166,9 @@ type Refusal struct {
 // Verdict is one plugin's part in a hook, for logs.
 type Verdict struct {
 	Plugin   string
-	Said     string // "pass", "changed", "refused", "would refuse", "failed", "failed, ignored"
+	Said     string // "pass", "changed", "would change", "refused", "would refuse", "failed", "failed, ignored", "failed, disabled", "disabled after a failure"
 	Duration time.Duration
-	Err      error // of "failed" and "failed, ignored"
+	Err      error // of the failed ones
 }
 
 // Run passes payload through the plugins of hook. It changes req's context.
@@ -180,7 +189,7 @@ func (p *Pipeline) Rest(ctx context.Context, hook plugin.Hook, payload json.RawM
 func (p *Pipeline) Guards(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request) bool {
 	subject := newSubject(hook, payload)
 	return slices.ContainsFunc(p.entries, func(e Entry) bool {
-		if e.Mode == Disabled || e.Mode == Audit || !subject.concerns(&e, req) {
+		if (!e.Mode.mayRefuse() && !e.Mode.mayChange()) || e.off.Load() || !subject.concerns(&e, req) {
 			return false
 		}
 		ctx, cancel := e.limit(ctx)
@@ -192,46 +201,33 @@ func (p *Pipeline) Guards(ctx context.Context, hook plugin.Hook, payload json.Ra
 
 func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request, rest bool) *Outcome {
 	out := &Outcome{Payload: payload}
-	subject := newSubject(hook, payload)
-	for i := range p.entries {
-		e := &p.entries[i]
-		if e.Mode == Disabled || !subject.concerns(e, req) || (rest && req.ran[turn{e.Name, hook}]) {
+	s := &round{p: p, hook: hook, req: req, rest: rest, out: out, subject: newSubject(hook, payload)}
+	for next := 0; next < len(p.entries); {
+		e := &p.entries[next]
+		next++
+		if !s.due(e) {
+			if out.Refusal != nil {
+				return out
+			}
 			continue
 		}
-		changed := p.step(ctx, e, hook, out, req)
+		changed := false
+		if p.o.ParallelWithinBand || e.Mode == Concurrent {
+			var group []*Entry
+			group, next = s.neighbours(next - 1)
+			changed = s.together(ctx, group)
+		} else if a := p.attempt(ctx, e, hook, out.Payload, req); a != nil {
+			s.writer = ""
+			changed = s.take(ctx, a, out.Payload)
+		}
 		if out.Refusal != nil {
 			return out
 		}
 		if changed {
-			subject = newSubject(hook, out.Payload)
+			s.subject = newSubject(hook, out.Payload)
 		}
 	}
 	return out
-}
-
-// step runs one plugin if it has the hook, and reports whether it answered with
-// a payload. What is asked of the plugin, its hooks included, shares one time
-// limit.
-func (p *Pipeline) step(ctx context.Context, e *Entry, hook plugin.Hook, out *Outcome, req *Request) (changed bool) {
-	ctx, cancel := e.limit(ctx)
-	defer cancel()
-	start := time.Now()
-	runs, err := e.runsOn(ctx, hook)
-	if err == nil && !runs {
-		return false
-	}
-	if len(out.Payload) > p.o.MaxPayloadBytes {
-		err := fmt.Errorf("the payload has %d bytes, over max_payload_bytes %d", len(out.Payload), p.o.MaxPayloadBytes)
-		out.Refusal = &Refusal{Err: err}
-		return false
-	}
-	req.setRan(e.Name, hook)
-	var result *plugin.Result
-	if err == nil {
-		result, err = p.invoke(ctx, e, hook, out, req)
-	}
-	p.settle(e, hook, out, result, err, time.Since(start))
-	return result != nil && result.ModifiedPayload != nil
 }
 
 // limit returns ctx with the entry's time limit.
@@ -262,40 +258,4 @@ func (e *Entry) runsOn(ctx context.Context, hook plugin.Hook) (bool, error) {
 // server can tell, and until it has, the plugin may be meant for any hook.
 func (e *Entry) namesCustomHooks() bool {
 	return slices.ContainsFunc(e.Hooks, func(h plugin.Hook) bool { return !slices.Contains(plugin.Hooks(), h) })
-}
-
-// settle records what a plugin said and decides whether the request goes on.
-func (p *Pipeline) settle(e *Entry, hook plugin.Hook, out *Outcome, result *plugin.Result, err error, took time.Duration) {
-	v := Verdict{Plugin: e.Name, Said: "pass", Duration: took, Err: err}
-	log := p.o.Logger.With("plugin", e.Name, "hook", string(hook))
-	refuses := e.Mode == Enforce || e.Mode == EnforceIgnoreError
-	switch {
-	case err != nil && (e.Mode == Enforce || e.FailOnError || p.o.FailOnPluginError):
-		v.Said = "failed"
-		out.Refusal = &Refusal{Plugin: e.Name, Err: err}
-	case err != nil:
-		v.Said = "failed, ignored"
-		log.Warn("plugin failed; going on, as its mode says", "mode", string(e.Mode), "err", err)
-	case !result.Continue && refuses:
-		v.Said = "refused"
-		out.Refusal = &Refusal{Plugin: e.Name, Violation: violationOf(result)}
-	case !result.Continue:
-		v.Said = "would refuse"
-		log.Warn("plugin would block; going on, as its mode says", "mode", string(e.Mode), "code", violationOf(result).Code)
-	case result.ModifiedPayload != nil && e.Mode != Audit:
-		v.Said = "changed"
-	}
-	if err == nil && result.Continue && result.Violation != nil {
-		// It passes, as in the reference: continue_processing alone decides.
-		log.Warn("plugin reports a violation and lets the call go on: only continue_processing: false refuses", "code", result.Violation.Code)
-	}
-	out.Verdicts = append(out.Verdicts, v)
-}
-
-// violationOf returns the result's violation, or one that says there was none.
-func violationOf(r *plugin.Result) *plugin.Violation {
-	if r.Violation != nil {
-		return r.Violation
-	}
-	return &plugin.Violation{Reason: "Refused", Description: "The plugin refused the request without a reason"}
 }

@@ -71,7 +71,7 @@ func TestModes(t *testing.T) {
 		"":                 {"pass": "pass " + payload, "change": "changed " + changed, "refuse": "refused", "fail": "failed", "hang": "failed"},
 		EnforceIgnoreError: {"pass": "pass " + payload, "change": "changed " + changed, "refuse": "refused", "fail": "failed, ignored " + payload, "hang": "failed, ignored " + payload},
 		Permissive:         {"pass": "pass " + payload, "change": "changed " + changed, "refuse": "would refuse " + payload, "fail": "failed, ignored " + payload, "hang": "failed, ignored " + payload},
-		Audit:              {"pass": "pass " + payload, "change": "pass " + payload, "refuse": "would refuse " + payload, "fail": "failed, ignored " + payload, "hang": "failed, ignored " + payload},
+		Audit:              {"pass": "pass " + payload, "change": "would change " + payload, "refuse": "would refuse " + payload, "fail": "failed, ignored " + payload, "hang": "failed, ignored " + payload},
 		Disabled:           {"pass": payload, "change": payload, "refuse": payload, "fail": payload, "hang": payload},
 	} {
 		for name, behaviour := range behaviours {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
@@ -22,6 +23,14 @@ type Request struct {
 	// it, the client's and the upstream's. Conditions match these too.
 	FormerNames []string
 
+	// Lenient lets the request pass where a plugin fails or is not known, whatever
+	// its mode. It is for what a plugin that is down must not hold up, such as a
+	// client's first word. A verdict counts as ever.
+	Lenient bool
+
+	// later are the runs that wait for the answer, those of forks included.
+	later *backlog
+
 	// ran tells which plugins have run on which hook.
 	ran map[turn]bool
 
@@ -33,6 +42,20 @@ type Request struct {
 type turn struct {
 	plugin string
 	hook   plugin.Hook
+}
+
+// Fork returns a request that has what r has learned so far and goes its own way
+// from here: for the messages of one batch. What is to run after the answer is
+// kept with r.
+func (r *Request) Fork() *Request {
+	if r.later == nil {
+		r.later = &backlog{}
+	}
+	n := *r
+	n.Global.State, n.Global.Metadata = maps.Clone(r.Global.State), maps.Clone(r.Global.Metadata)
+	n.FormerNames = slices.Clone(r.FormerNames)
+	n.ran, n.plugins = maps.Clone(r.ran), maps.Clone(r.plugins)
+	return &n
 }
 
 func (r *Request) setRan(name string, hook plugin.Hook) {

@@ -81,7 +81,7 @@ func TestGuards(t *testing.T) {
 
 func TestFailOnErrorRefusesInEveryMode(t *testing.T) {
 	for _, mode := range []Mode{Enforce, EnforceIgnoreError, Permissive, Audit} {
-		p := mustNew(t, nil, Entry{Plugin: fake(fail), Mode: mode, FailOnError: true}, Entry{Plugin: fake(pass)})
+		p := mustNew(t, nil, Entry{Plugin: fake(fail), Mode: mode, OnError: Fail}, Entry{Plugin: fake(pass)})
 		out := p.Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(payload), &Request{})
 		if out.Refusal == nil || !errors.Is(out.Refusal.Err, errBoom) || len(out.Verdicts) != 1 {
 			t.Errorf("%s: %+v", mode, out.Refusal)

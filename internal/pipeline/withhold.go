@@ -24,8 +24,12 @@ type withheld struct {
 // withhold returns the payload less the headers that e is not to see. It is the
 // payload itself when there is nothing to withhold.
 func (p *Pipeline) withhold(e *Entry, hook plugin.Hook, payload json.RawMessage) (json.RawMessage, *withheld, error) {
-	if rules, ok := rulesOf(hook); !ok || !slices.Contains(rules.writable, "headers") {
-		return payload, nil, nil
+	switch hook {
+	case plugin.HTTPPreRequest, plugin.HTTPPostRequest, plugin.HTTPAuthResolveUser:
+	default:
+		if rules, ok := rulesOf(hook); !ok || !slices.Contains(rules.writable, "headers") {
+			return payload, nil, nil
+		}
 	}
 	n, err := parseOnly(payload, "headers")
 	if err != nil {

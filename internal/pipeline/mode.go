@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"slices"
+
+	"github.com/sallyport-mcp/sallyport/plugin"
+)
+
+// Mode says what a plugin's verdict and failure do to a request. What a failure
+// does can be set apart, with [Entry.OnError].
+type Mode string
+
+// The modes. An empty Mode is Enforce.
+const (
+	Enforce            Mode = "enforce"              // a violation refuses, a failure refuses
+	EnforceIgnoreError Mode = "enforce_ignore_error" // a violation refuses, a failure is logged
+	Permissive         Mode = "permissive"           // both are logged; changes apply
+	Audit              Mode = "audit"                // both are logged; changes do not apply
+	Concurrent         Mode = "concurrent"           // a violation refuses, a failure refuses; changes do not apply; runs beside its neighbours of this mode
+	FireAndForget      Mode = "fire_and_forget"      // runs after the answer, on a snapshot; both are logged
+	Disabled           Mode = "disabled"             // not run, not contacted
+)
+
+var modes = []Mode{Enforce, EnforceIgnoreError, Permissive, Audit, Concurrent, FireAndForget, Disabled}
+
+// OnError says what a plugin's failure does. An empty one leaves that to the mode.
+type OnError string
+
+// What a failure may do.
+const (
+	Fail    OnError = "fail"    // it refuses the request
+	Ignore  OnError = "ignore"  // it is logged
+	Disable OnError = "disable" // it is logged, and the plugin does not run again in this pipeline
+)
+
+// mayRefuse reports whether a violation stops the request.
+func (m Mode) mayRefuse() bool { return m == Enforce || m == EnforceIgnoreError || m == Concurrent }
+
+// mayChange reports whether a changed payload applies.
+func (m Mode) mayChange() bool { return m == Enforce || m == EnforceIgnoreError || m == Permissive }
+
+// onError is what a failure of e does. With fail_on_plugin_error nothing is
+// disabled: its next failure would let a request pass.
+func (p *Pipeline) onError(e *Entry) OnError {
+	switch {
+	case e.Mode == FireAndForget: // there is nothing left to refuse
+		if e.OnError == Disable && !p.o.FailOnPluginError {
+			return Disable
+		}
+		return Ignore
+	case p.o.FailOnPluginError:
+		return Fail
+	case e.OnError != "":
+		return e.OnError
+	case e.Mode == Enforce || e.Mode == Concurrent:
+		return Fail
+	}
+	return Ignore
+}
+
+// never reports whether the entry cannot run on hook, as far as that can be told
+// without asking anybody.
+func (e *Entry) never(hook plugin.Hook) bool {
+	if e.Mode == Disabled {
+		return true
+	}
+	if len(e.Hooks) > 0 && !slices.Contains(e.Hooks, hook) {
+		_, remote := e.Plugin.(Discoverer)
+		return !remote || !e.namesCustomHooks()
+	}
+	return false
+}
+
+// Has reports whether a plugin may run on hook, without asking any: a hook that
+// nobody may have costs its caller nothing.
+func (p *Pipeline) Has(hook plugin.Hook) bool {
+	return slices.ContainsFunc(p.entries, func(e Entry) bool {
+		if e.never(hook) {
+			return false
+		}
+		_, remote := e.Plugin.(Discoverer)
+		return remote || slices.Contains(e.Plugin.Hooks(), hook)
+	})
+}
