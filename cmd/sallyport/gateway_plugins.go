@@ -51,7 +51,7 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 	ps.pipe, err = pipeline.New(ps.entries, &pipeline.Options{
 		Timeout: s.Timeout, FailOnPluginError: s.FailOnPluginError, MaxPayloadBytes: int(s.MaxPayloadBytes),
 		SecretHeaders: s.SecretHeaders, ParallelWithinBand: s.ParallelWithinBand,
-		Logger: a.log,
+		OverrideAuthHeaders: s.OverrideAuthHeaders, Logger: a.log,
 	})
 	return ps, err
 }

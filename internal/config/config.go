@@ -126,6 +126,7 @@ type Settings struct {
 	HealthCheckInterval time.Duration // default 60 s
 	MaxPayloadBytes     int64         // default 1,000,000
 	SecretHeaders       []string      // withheld from plugins beside the built-in ones
+	OverrideAuthHeaders bool          // http_pre_request plugins may replace the client's Authorization and the like
 }
 
 // Plugin is one entry of a plugin file.

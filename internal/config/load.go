@@ -290,6 +290,9 @@ func (l *loader) settings() Settings {
 	if t := v.get("parallel_execution_within_band"); t != nil && t.ok {
 		s.ParallelWithinBand = t.flag
 	}
+	if t := v.get("plugins_can_override_auth_headers"); t != nil && t.ok {
+		s.OverrideAuthHeaders = t.flag
+	}
 	s.SecretHeaders = v.texts("secret_headers")
 	return s
 }

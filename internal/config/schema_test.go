@@ -118,7 +118,7 @@ func TestTables(t *testing.T) {
 		"gateway.upstreams":      {"url", "headers", "command", "args", "env", "cwd"},
 		"gateway.naming":         {"prefix", "separator"},
 		"gateway.admin":          {"listen"},
-		"plugin_settings":        {"plugin_timeout", "fail_on_plugin_error", "parallel_execution_within_band", "plugin_health_check_interval", "enable_plugin_api", "max_payload_bytes", "secret_headers"},
+		"plugin_settings":        {"plugin_timeout", "fail_on_plugin_error", "parallel_execution_within_band", "plugin_health_check_interval", "enable_plugin_api", "max_payload_bytes", "secret_headers", "plugins_can_override_auth_headers"},
 	}
 	got := map[string][]string{}
 	var walk func(path string, s *shape)

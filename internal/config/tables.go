@@ -159,6 +159,7 @@ var settingsShape = &shape{form: formObject, fields: []field{
 	{key: "plugin_health_check_interval", shape: secondsShape, def: "60", doc: "seconds between two looks at a plugin server"},
 	{key: "max_payload_bytes", shape: bytesMaxShape, def: "1000000", doc: "the largest payload of a hook"},
 	{key: "secret_headers", shape: textsShape, doc: "headers withheld from plugins beside the built-in ones"},
+	{key: "plugins_can_override_auth_headers", shape: booleanShape, def: "false", doc: "http_pre_request plugins may replace the client's Authorization, Cookie, X-Api-Key and Proxy-Authorization"},
 	{key: "enable_plugin_api", shape: booleanShape, doc: "accepted", unused: "there is no plugin administration API"},
 	{key: "include_user_info", shape: booleanShape, doc: "accepted", unused: "what is known of the user is always in the hook's context"},
 }}

@@ -9,7 +9,6 @@ import (
 	"github.com/sallyport-mcp/sallyport/internal/front"
 	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
-	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
 // path is that of the MCP endpoint.
@@ -35,7 +34,13 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPost:
 		e.post(w, r)
 	case http.MethodDelete:
-		e.delete(w, r)
+		v := e.visit(r)
+		defer e.answered(w, v.shared)
+		if v.admit(w, nil) {
+			watched, ended := v.watch(w)
+			ended()
+			e.delete(watched, r)
+		}
 	default:
 		// There is no stream to open with GET: nothing is sent that was not asked for.
 		w.Header().Set("Allow", "POST, DELETE")
@@ -81,21 +86,37 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 		e.log.Info("request refused", "peer", r.RemoteAddr, "reason", front.RefuseBody(w, err))
 		return
 	}
-	shared := &pipeline.Request{Global: plugin.GlobalContext{RequestID: requestID()}}
-	defer e.answered(w, shared)
+	v := e.visit(r)
+	defer e.answered(w, v.shared)
+	messages, errs, err := parse(body, e.maxBody())
+	v.of(messages)
+	if !v.admit(w, messages) {
+		return
+	}
+	w, ended := v.watch(w)
 	reply := newReply(w, plain, sse)
 	defer reply.close()
+	switch {
+	case wire.IsBatch(body):
+		e.batch(r, messages, errs, err, reply, v, ended)
+	case err != nil:
+		ended()
+		reply.refuse(messages[0], err)
+	default:
+		status, answer := e.message(r, messages[0], reply, v.shared, false)
+		ended()
+		reply.finish(status, answer)
+	}
+}
+
+// parse reads one message or a batch. Where err is not nil, messages has what
+// could be read of a single message, perhaps nil.
+func parse(body []byte, limit int64) (messages []*wire.Message, errs []error, err error) {
 	if wire.IsBatch(body) {
-		e.batch(r, body, reply, shared)
-		return
+		return wire.ParseBatch(body, limit)
 	}
-	m, err := wire.Parse(body, e.maxBody())
-	if err != nil {
-		reply.refuse(m, err)
-		return
-	}
-	status, answer := e.message(r, m, reply, shared, false)
-	reply.finish(status, answer)
+	m, err := wire.Parse(body, limit)
+	return []*wire.Message{m}, nil, err
 }
 
 // message answers one message of a client; no bytes answer nothing.
@@ -194,13 +215,13 @@ func (e *endpoint) notified(q *request) {
 
 // batch answers the messages of a batch one after the other. Batches exist in
 // 2025-03-26 only.
-func (e *endpoint) batch(r *http.Request, body []byte, reply *reply, shared *pipeline.Request) {
+func (e *endpoint) batch(r *http.Request, messages []*wire.Message, errs []error, err error, reply *reply, v *visit, ended func()) {
+	defer ended()
 	id := r.Header.Get(wire.HeaderSession)
 	if s := e.sessions.find(id); id != "" && s != nil && s.revision != wire.Revision2025_03 {
 		reply.refuse(nil, wire.Errorf(wire.CodeInvalidRequest, "Invalid request: revision %s has no batches", s.revision))
 		return
 	}
-	messages, errs, err := wire.ParseBatch(body, e.maxBody())
 	if err != nil {
 		reply.refuse(nil, err)
 		return
@@ -219,7 +240,7 @@ func (e *endpoint) batch(r *http.Request, body []byte, reply *reply, shared *pip
 			answers = append(answers, wire.AppendError(nil, idOf(m), wire.Errorf(wire.CodeInvalidRequest, "Invalid request: revision %s has no batches", wire.Revision2026_07)))
 			continue
 		}
-		status, answer := e.message(r, m, reply, shared.Fork(), true)
+		status, answer := e.message(r, m, reply, v.shared.Fork(), true)
 		switch {
 		case status == 0:
 			return // the client has gone

@@ -50,12 +50,17 @@ func (j *job) violated(name string, v *plugin.Violation) end {
 			return e
 		}
 	}
+	e.fault = violationFault(name, v)
+	return e
+}
+
+// violationFault is a violation as a JSON-RPC error.
+func violationFault(name string, v *plugin.Violation) *wire.Error {
 	data := wire.AppendString([]byte(`{"description":`), v.Description)
 	data = append(append(data, `,"details":`...), detailsOf(v.Details)...)
 	data = wire.AppendString(append(data, `,"plugin_error_code":`...), v.Code)
 	data = append(wire.AppendString(append(data, `,"plugin_name":`...), name), '}')
-	e.fault = &wire.Error{Code: codeOf(v), Message: violationText(v), Data: data}
-	return e
+	return &wire.Error{Code: codeOf(v), Message: violationText(v), Data: data}
 }
 
 func violationText(v *plugin.Violation) string {

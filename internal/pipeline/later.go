@@ -18,6 +18,7 @@ const (
 
 // backlog are the runs of one request that wait for its answer, in order.
 type backlog struct {
+	mu    sync.Mutex // forks of a request share it
 	tasks []task
 	bytes int
 }
@@ -53,35 +54,49 @@ func (s *round) postpone(e *Entry) {
 	}
 	global := s.req.Global
 	global.State, global.Metadata = cloned(global.State), cloned(global.Metadata)
+	s.req.later.mu.Lock()
+	defer s.req.later.mu.Unlock()
 	s.req.later.tasks = append(s.req.later.tasks, task{e, s.hook, bytes.Clone(s.out.Payload), global})
 	s.req.later.bytes += len(s.out.Payload) + taskCost
 }
 
 // Waits reports whether anything waits for the answer to r.
-func (r *Request) Waits() bool { return r.later != nil && len(r.later.tasks) > 0 }
+func (r *Request) Waits() bool {
+	if r.later == nil {
+		return false
+	}
+	r.later.mu.Lock()
+	defer r.later.mu.Unlock()
+	return len(r.later.tasks) > 0
+}
 
 // Answered starts what is to run after the answer to req, and does not wait for
 // it. Its caller has sent the answer. When too much waits already, or the
 // pipeline is closed, the runs are dropped with a warning.
 func (p *Pipeline) Answered(req *Request) {
-	if !req.Waits() {
+	if req.later == nil {
 		return
 	}
-	todo := *req.later
-	*req.later = backlog{}
+	req.later.mu.Lock()
+	tasks, size := req.later.tasks, req.later.bytes
+	req.later.tasks, req.later.bytes = nil, 0
+	req.later.mu.Unlock()
+	if len(tasks) == 0 {
+		return
+	}
 	p.after.mu.Lock()
 	defer p.after.mu.Unlock()
-	if p.after.closed || p.after.bytes+todo.bytes > maxLater {
+	if p.after.closed || p.after.bytes+size > maxLater {
 		p.o.Logger.Warn("plugins that run after the answer are left out: too much waits for them already, or the process ends",
-			"runs", len(todo.tasks), "request_id", req.Global.RequestID)
+			"runs", len(tasks), "request_id", req.Global.RequestID)
 		return
 	}
-	p.after.bytes += todo.bytes
+	p.after.bytes += size
 	p.after.running.Go(func() {
-		p.catchUp(todo.tasks)
+		p.catchUp(tasks)
 		p.after.mu.Lock()
 		defer p.after.mu.Unlock()
-		p.after.bytes -= todo.bytes
+		p.after.bytes -= size
 	})
 }
 
