@@ -72,6 +72,9 @@ func (p *Plugin) settle(ctx context.Context, deadline time.Time) (era, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return p.probes.do(ctx, p, p.cfg.Timeout, func(ctx context.Context) (era, error) {
+		if known := p.era.Load(); known != unknownEra {
+			return known, nil // found out between our look and now
+		}
 		found, err := p.probe(ctx)
 		p.era.Store(found)
 		return found, err
