@@ -87,7 +87,7 @@ func (a *app) reach(target *remote.Config, mcp *config.MCP, name func(string) st
 
 // errStdioPlugin refuses a plugin server that would have to be started.
 func errStdioPlugin() error {
-	return hint.Add(errors.New("plugin servers on stdio (proto STDIO) are not supported yet"),
+	return hint.Add(errors.New("plugin servers on stdio (proto STDIO) are not supported"),
 		"start the plugin server by itself and use proto STREAMABLEHTTP with its url")
 }
 
