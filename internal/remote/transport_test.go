@@ -59,28 +59,32 @@ func TestAConnectionIsKeptOnlyWhenWhole(t *testing.T) {
 	tests := map[string]struct {
 		answer string
 		whole  bool
+		ends   bool // the server closes after it
 	}{
-		"length":                {"HTTP/1.1 200 OK\r\n" + length("{}"), true},
-		"chunked":               {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true},
-		"after a 100":           {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + length("{}"), true},
-		"no body":               {"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", true},
-		"another protocol":      {"HTTP/1.1 101 Switching Protocols\r\n\r\n", false},
-		"close":                 {"HTTP/1.1 200 OK\r\nConnection: close\r\n" + length("{}"), false},
-		"HTTP/1.0":              {"HTTP/1.0 200 OK\r\n" + length("{}"), false},
-		"until the end":         {"HTTP/1.1 200 OK\r\n\r\n{}", false},
-		"something follows":     {"HTTP/1.1 200 OK\r\n" + length("{}") + "HTTP/1.1 200 OK\r\n", false},
-		"cut short":             {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", false},
-		"chunk cut short":       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", false},
-		"much more than wanted": {"HTTP/1.1 200 OK\r\n" + length(strings.Repeat(" ", 2*maxLeftover)), false},
+		"length":                {"HTTP/1.1 200 OK\r\n" + length("{}"), true, false},
+		"chunked":               {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true, false},
+		"after a 100":           {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + length("{}"), true, false},
+		"no body":               {"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", true, false},
+		"another protocol":      {"HTTP/1.1 101 Switching Protocols\r\n\r\n", false, false},
+		"close":                 {"HTTP/1.1 200 OK\r\nConnection: close\r\n" + length("{}"), false, false},
+		"HTTP/1.0":              {"HTTP/1.0 200 OK\r\n" + length("{}"), false, false},
+		"until the end":         {"HTTP/1.1 200 OK\r\n\r\n{}", false, true},
+		"something follows":     {"HTTP/1.1 200 OK\r\n" + length("{}") + "HTTP/1.1 200 OK\r\n", false, false},
+		"cut short":             {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", false, true},
+		"chunk cut short":       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", false, true},
+		"much more than wanted": {"HTTP/1.1 200 OK\r\n" + length(strings.Repeat(" ", 2*maxLeftover)), false, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			near, far := net.Pipe()
 			defer near.Close()
+			defer far.Close()
 			go func() {
-				defer far.Close()
 				_, _ = http.ReadRequest(bufio.NewReader(far))
 				_, _ = io.WriteString(far, tt.answer)
+				if tt.ends {
+					_ = far.Close()
+				}
 			}()
 			c := newConn(near)
 			resp, err := post(c) //nolint:bodyclose // see transport.do
