@@ -190,10 +190,10 @@ func (sh *shelf) start(s *source, k kind) {
 		ctx, cancel := context.WithTimeout(g.work, listLimit)
 		defer cancel()
 		got, err := s.ask(ctx, k)
+		defer close(done) // after all below: who waits looks at the version without the lock
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
 		sh.flight = nil
-		close(done)
 		if err != nil {
 			if g.work.Err() == nil && sh.err == nil {
 				g.log.Warn("an upstream does not list what it has", "upstream", s.Name(), "list", forms[k].method, "error", err.Error())
