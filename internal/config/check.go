@@ -27,6 +27,7 @@ type Report struct {
 // plugins_file alone, but it has each native kind judge its config:.
 func Check(path string, o Options) *Report {
 	l := load(path, o)
+	l.checking = true
 	r := &Report{}
 	if l.gatewayFile {
 		r.Gateway = l.gateway()

@@ -17,8 +17,11 @@ type loader struct {
 	o    Options
 	root *value // nil when there is nothing to go on with
 
-	gatewayFile bool    // root was read as a gateway's file, not as a plugin file
-	sub         *loader // the file that plugins_file names; nil when the entries are root's
+	gatewayFile bool // root was read as a gateway's file, not as a plugin file
+	checking    bool // nothing is to be started with it
+
+	kindsAt Position // where a hint lists the kinds: once is enough for a reader
+	sub     *loader  // the file that plugins_file names; nil when the entries are root's
 }
 
 // load reads a file as what it is: a gateway's or a plugin file.
@@ -192,9 +195,12 @@ func (l *loader) kind(p *Plugin, e *value, path string) {
 		for _, k := range l.o.Kinds {
 			names = append(append(names, k.Name), k.Aliases...)
 		}
-		hint := "kinds known here: " + kindNames(l.o.Kinds)
+		hint := ""
 		if near := nearest(p.Kind, append(names, External)); near != "" {
 			hint = "did you mean " + near + "?"
+		} else if l.kindsAt == (Position{}) || l.kindsAt == kind.pos || p.Enabled() {
+			hint = "kinds known here: " + kindNames(l.o.Kinds)
+			l.kindsAt = kind.pos // a file is read twice when it is of both sorts
 		}
 		l.complain(p, kind.pos, fmt.Sprintf("%s.kind: unknown kind %q", path, p.Kind), hint)
 		return

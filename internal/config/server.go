@@ -51,7 +51,8 @@ func (l *loader) server() *Server {
 }
 
 // anyPlugin refuses a server that would serve nothing, unless its entries were
-// refused already.
+// refused already. To a check, entries that are all switched off are no fault:
+// ContextForge ships such a file, for people to switch on what they want.
 func (l *loader) anyPlugin(s *Server) {
 	list := l.root.get("plugins")
 	if len(s.Plugins) > 0 || list == nil || !list.ok {
@@ -61,6 +62,10 @@ func (l *loader) anyPlugin(s *Server) {
 	if len(list.items) > 0 {
 		message = "no plugin to serve: every entry is disabled or external"
 		hint = "set another mode, or start a gateway with this file"
+		if l.checking {
+			l.warn(list.key, message, hint)
+			return
+		}
 	}
 	l.add(list.key, message, hint)
 }

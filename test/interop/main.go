@@ -3,7 +3,7 @@
 // compared to the one that the server gives directly; and the official clients
 // in front of it. A plugin over mutual TLS is in the path throughout.
 //
-//	go run ./test/interop [-conformance] bin/sallyport
+//	go run ./test/interop [-conformance] [-only part,part] bin/sallyport
 //
 // What it needs it installs by name and version into .tools/interop. Where npm,
 // Python or a registry is missing it says so and goes on without; with
@@ -40,6 +40,7 @@ func main() {
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("interop", flag.ContinueOnError)
 	conformance := flags.Bool("conformance", false, "run the conformance suite instead, and report its numbers")
+	only := flags.String("only", "", "`parts` to try, with commas between: "+strings.Join(partNames(), ", ")+", or the beginning of such names up to a hyphen")
 	folder := flags.String("tools", ".tools/interop", "`folder` to install into")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: interop [flags] bin/sallyport")
@@ -52,8 +53,19 @@ func run(ctx context.Context, args []string) (err error) {
 		flags.Usage()
 		return errors.New("which binary is to be tried?")
 	}
+	todo, err := chosen(*only)
+	if err != nil {
+		return err
+	}
+	if *conformance {
+		todo = []part{{name: "conformance", needs: needs{npm: true}, run: (*lab).conformance}}
+	}
+	var all needs
+	for _, p := range todo {
+		all.npm, all.python, all.contextforge = all.npm || p.needs.npm, all.python || p.needs.python, all.contextforge || p.needs.contextforge
+	}
 	start := time.Now()
-	tools, err := install(ctx, *folder)
+	tools, err := install(ctx, *folder, all)
 	if err != nil {
 		return err
 	}
@@ -66,10 +78,12 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	t := &table{}
-	if *conformance {
-		err = l.conformance(ctx, t)
-	} else {
-		err = errors.Join(l.everything(ctx, t), l.clients(ctx, t))
+	for _, p := range todo {
+		start := time.Now()
+		if failed := p.run(l, ctx, t); failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", p.name, failed))
+		}
+		fmt.Printf("%s tried in %.1f s\n", p.name, time.Since(start).Seconds())
 	}
 	t.print()
 	fmt.Printf("\n%.1f s\n", time.Since(start).Seconds())
@@ -77,6 +91,50 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	return t.verdict()
+}
+
+// part is what can be tried by itself.
+type part struct {
+	name  string
+	needs needs
+	run   func(*lab, context.Context, *table) error
+}
+
+// parts are all of them, in the order in which they are tried.
+func parts() []part {
+	return []part{
+		{name: "everything", needs: needs{npm: true}, run: (*lab).everything},
+		{name: "clients", needs: needs{npm: true, python: true}, run: (*lab).clients},
+		{name: "contextforge-config", needs: needs{contextforge: true}, run: (*lab).contextForgeFiles},
+	}
+}
+
+func partNames() []string {
+	var all []string
+	for _, p := range parts() {
+		all = append(all, p.name)
+	}
+	return all
+}
+
+// chosen are the parts of a list of names, all of them if it is empty.
+func chosen(list string) ([]part, error) {
+	if list == "" {
+		return parts(), nil
+	}
+	var todo []part
+	for name := range strings.SplitSeq(list, ",") {
+		found := false
+		for _, p := range parts() {
+			if p.name == name || strings.HasPrefix(p.name, name+"-") {
+				todo, found = append(todo, p), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("there is no part %q; there are %s", name, strings.Join(partNames(), ", "))
+		}
+	}
+	return todo, nil
 }
 
 // table collects what was found.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The packages of npm, all of them pinned. Node itself is among them, because
@@ -47,7 +48,12 @@ type tools struct {
 	python    map[string]string // interpreters by version of mcp
 	noPython  map[string]string
 	scriptDir string
+
+	contextforge map[string]*contextForge // by line
 }
+
+// needs says what has to be installed for what is to be tried.
+type needs struct{ npm, python, contextforge bool }
 
 // node is the command line of a script of ours, or of a program in node_modules.
 func (t *tools) node() string { return filepath.Join(t.npm, "node_modules", ".bin", "node") }
@@ -61,11 +67,11 @@ func (t *tools) script(name string) string { return filepath.Join(t.scriptDir, n
 
 // install puts in place what is not there yet. Only what is ours to do fails;
 // what is missing on this machine is a reason.
-func install(ctx context.Context, folder string) (*tools, error) {
+func install(ctx context.Context, folder string, n needs) (*tools, error) {
 	if err := absolute(&folder); err != nil {
 		return nil, err
 	}
-	t := &tools{npm: filepath.Join(folder, "npm"), python: map[string]string{}, noPython: map[string]string{}}
+	t := &tools{npm: filepath.Join(folder, "npm"), python: map[string]string{}, noPython: map[string]string{}, contextforge: map[string]*contextForge{}}
 	// Beside node_modules, which is where Node looks from.
 	t.scriptDir = filepath.Join(t.npm, "scripts")
 	if err := os.MkdirAll(t.scriptDir, 0o755); err != nil {
@@ -84,15 +90,22 @@ func install(ctx context.Context, folder string) (*tools, error) {
 			return nil, err
 		}
 	}
-	if err := t.installNPM(ctx); err != nil {
-		t.noNPM = err.Error()
-		fmt.Println("no Node packages:", t.noNPM)
-	}
-	for _, version := range []string{pythonNew, pythonOld} {
-		if err := t.installPython(ctx, folder, version); err != nil {
-			t.noPython[version] = err.Error()
-			fmt.Printf("no Python SDK %s: %v\n", version, err)
+	if n.npm {
+		if err := t.installNPM(ctx); err != nil {
+			t.noNPM = err.Error()
+			fmt.Println("no Node packages:", t.noNPM)
 		}
+	}
+	if n.python {
+		for _, version := range []string{pythonNew, pythonOld} {
+			if err := t.installPython(ctx, folder, version); err != nil {
+				t.noPython[version] = err.Error()
+				fmt.Printf("no Python SDK %s: %v\n", version, err)
+			}
+		}
+	}
+	if n.contextforge {
+		t.installContextForge(ctx, folder)
 	}
 	return t, ctx.Err()
 }
@@ -114,7 +127,9 @@ func (t *tools) installNPM(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(t.npm, "package.json"), manifest, 0o600); err != nil {
 		return err
 	}
-	if err := quiet(ctx, t.npm, npm, "install", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
+	if err := again(ctx, func() error {
+		return quiet(ctx, t.npm, npm, "install", "--no-audit", "--no-fund", "--loglevel=error")
+	}); err != nil {
 		return err
 	}
 	if !t.haveNPM(packages) {
@@ -144,10 +159,12 @@ func (t *tools) installPython(ctx context.Context, folder, version string) error
 			return errors.New("python3 is not installed")
 		}
 		fmt.Println("installing from PyPI: mcp", version)
-		if err := quiet(ctx, folder, system, "-m", "venv", "--clear", venv); err != nil {
-			return err
-		}
-		if err := quiet(ctx, folder, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "mcp=="+version); err != nil {
+		if err := again(ctx, func() error {
+			if err := quiet(ctx, folder, system, "-m", "venv", "--clear", venv); err != nil {
+				return err
+			}
+			return quiet(ctx, folder, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "mcp=="+version)
+		}); err != nil {
 			return err
 		}
 	}
@@ -155,14 +172,33 @@ func (t *tools) installPython(ctx context.Context, folder, version string) error
 	return nil
 }
 
+// again tries an installation a few times: a registry may stumble. Nothing else
+// that is done here is ever tried twice.
+func again(ctx context.Context, do func() error) (err error) {
+	for wait := time.Second; ; wait *= 3 {
+		if err = do(); err == nil || wait > 10*time.Second {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
 // quiet runs a command; its last line is the reason of a failure.
 func quiet(ctx context.Context, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
+	return brief(cmd)
+}
+
+func brief(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return nil
 	}
 	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
-	return fmt.Errorf("%s %s: %w: %s", filepath.Base(name), args[0], err, lines[len(lines)-1])
+	return fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), cmd.Args[1], err, lines[len(lines)-1])
 }
