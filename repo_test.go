@@ -33,9 +33,10 @@ internal/pki: internal/keyfile
 internal/pyre: -
 internal/builtin: plugin internal/pyre
 internal/pipeline: plugin
-internal/remote: plugin internal/wire internal/mtls
+internal/child: internal/wire
+internal/remote: plugin internal/wire internal/mtls internal/child
 internal/front: internal/wire internal/mtls
-internal/upstream: internal/wire internal/mtls
+internal/upstream: internal/wire internal/mtls internal/child
 plugin/server: plugin internal/wire internal/mtls internal/config internal/front
 plugin/conformance: plugin internal/wire internal/mtls internal/remote
 plugin/plugintest: plugin plugin/server plugin/conformance internal/remote internal/mtls internal/pkitest

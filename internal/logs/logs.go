@@ -1,5 +1,6 @@
 // Package logs makes the process's logger as the command line promises it:
-// text on a terminal, JSON elsewhere, LOG_LEVEL and NO_COLOR honoured.
+// text on a terminal, JSON elsewhere, LOG_LEVEL and NO_COLOR honoured; and masks
+// secrets in the texts of others.
 package logs
 
 import (

@@ -29,8 +29,8 @@ func spawn(t *testing.T, mode string) Config {
 	return Config{Command: self, Env: map[string]string{childMode: mode, "API_TOKEN": "s3cr3t-value", "GORACE": "atexit_sleep_ms=0"}}
 }
 
-// child runs the test binary as a stdio server when it was started as one.
-func child() bool {
+// isChild runs the test binary as a stdio server when it was started as one.
+func isChild() bool {
 	mode := os.Getenv(childMode)
 	switch mode {
 	case "":

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/child"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
@@ -122,16 +123,19 @@ func (u *Upstream) explain(ctx context.Context, doing string, err error) *Error 
 // classify finds the kind of err and the text that explains it.
 func (u *Upstream) classify(ctx context.Context, err error) (Kind, error) {
 	var (
-		known  *fault
-		status *statusError
-		quiet  *silence
-		rpc    *wire.Error
-		large  *wire.TooLargeError
-		secure *mtls.Error
+		known   *fault
+		process *child.Fault
+		status  *statusError
+		quiet   *silence
+		rpc     *wire.Error
+		large   *wire.TooLargeError
+		secure  *mtls.Error
 	)
 	switch {
 	case errors.As(err, &known):
 		return known.kind, err
+	case errors.As(err, &process):
+		return Kind(process.Kind), err
 	case errors.As(err, &rpc): // to a question of ours
 		return BadAnswer, err
 	case errors.As(err, &status):

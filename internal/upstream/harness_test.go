@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if child() {
+	if isChild() {
 		return
 	}
 	goleak.VerifyTestMain(m)

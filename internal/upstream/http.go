@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
@@ -46,7 +47,7 @@ func newHTTP(u *Upstream) (*httpLink, error) {
 	}
 	h := &httpLink{
 		u: u, url: at, host: at.Host, configured: http.Header{},
-		redact: redactor(maps.Values(u.cfg.Headers)), replies: make(chan struct{}, maxReplies),
+		redact: logs.Mask(maps.Values(u.cfg.Headers)), replies: make(chan struct{}, maxReplies),
 	}
 	h.place = (&url.URL{Scheme: at.Scheme, Host: at.Host, Path: at.Path}).String()
 	if err := h.check(); err != nil {
@@ -207,7 +208,7 @@ func (h *httpLink) reply(p *peer, m *wire.Message) {
 	default:
 		return
 	}
-	body := answerTo(m)
+	body := wire.AppendAnswer(nil, m)
 	h.u.crew.start(sideLimit, func(ctx context.Context) {
 		defer func() { <-h.replies }()
 		if err := h.tell(ctx, p, body); err != nil {
@@ -219,7 +220,7 @@ func (h *httpLink) reply(p *peer, m *wire.Message) {
 // cancelled tells a legacy server that nobody waits for an answer any more: the
 // end of the stream alone does not say so there.
 func (h *httpLink) cancelled(p *peer, id []byte) {
-	body := cancellation(id)
+	body := wire.AppendCancelled(nil, id)
 	h.u.crew.start(sideLimit, func(ctx context.Context) {
 		_ = h.tell(ctx, p, body) // it is a courtesy
 	})

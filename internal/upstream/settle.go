@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -231,16 +230,10 @@ func unknownSession(p *peer, err error) bool {
 // meansLegacy reports whether err, the answer to server/discover, is one that a
 // modern server does not give.
 func meansLegacy(err error) bool {
-	var (
-		s       *statusError
-		rpc     *wire.Error
-		unknown *notModern
-	)
+	var s *statusError
 	switch {
-	case errors.As(err, &unknown):
+	case wire.MeansLegacy(err):
 		return true
-	case errors.As(err, &rpc):
-		return !isModernError(rpc)
 	case !errors.As(err, &s):
 		return false
 	}
@@ -250,23 +243,5 @@ func meansLegacy(err error) bool {
 	case http.StatusInternalServerError, http.StatusNotImplemented:
 		return true // servers that did not expect the request
 	}
-	return s.status/100 == 4 && (s.rpc == nil || !isModernError(s.rpc))
-}
-
-// isModernError reports whether e, the answer to server/discover, proves a
-// modern server. A refusal that lists only legacy revisions proves the opposite.
-func isModernError(e *wire.Error) bool {
-	switch e.Code {
-	case wire.CodeHeaderMismatch, wire.CodeMissingCapability:
-		return true
-	case wire.CodeUnsupportedRevision:
-		var data wire.UnsupportedRevision
-		if json.Unmarshal(e.Data, &data) != nil {
-			return true
-		}
-		return !slices.ContainsFunc(data.Supported, func(revision string) bool {
-			return slices.Contains(wire.LegacyRevisions(), revision)
-		})
-	}
-	return false
+	return s.status/100 == 4 && (s.rpc == nil || wire.MeansLegacy(s.rpc))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport-mcp/sallyport/internal/child"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
@@ -243,7 +244,7 @@ func TestStdioPausesGrow(t *testing.T) {
 	start(t, spawn(t, "dies"), Options{Logger: slog.New(handler)})
 	// Half as much again or half as little is drawn by chance.
 	var all time.Duration
-	for i, base := range []time.Duration{minPause, 2 * minPause, 4 * minPause} {
+	for i, base := range []time.Duration{child.MinPause, 2 * child.MinPause, 4 * child.MinPause} {
 		pause := <-pauses
 		if pause < base/2 || pause > base*3/2 {
 			t.Errorf("pause %d is %s, want about %s", i, pause, base)

@@ -241,3 +241,12 @@ func TestACallerThatHasGivenUpAlready(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func wait(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

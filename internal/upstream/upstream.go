@@ -132,16 +132,6 @@ type Answer struct {
 	Streamed bool
 }
 
-// Info is what the upstream said about itself.
-type Info struct {
-	Era          wire.Era
-	Revision     string // of MCP, as it is spoken with this upstream
-	ServerInfo   json.RawMessage
-	Capabilities json.RawMessage // an object
-	Instructions string
-	Raw          json.RawMessage // the whole result of server/discover or initialize
-}
-
 // State is how an upstream is doing.
 type State struct {
 	// Up reports that the last exchange with it worked, or for a child that it

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // Revisions of MCP, oldest first. They compare as strings.
@@ -222,7 +223,7 @@ func clip(s string) string {
 	if len(s) <= 100 {
 		return s
 	}
-	return s[:100] + "…"
+	return strings.ToValidUTF8(s[:100], "") + "…"
 }
 
 // display is a header's name as the specification spells it.

@@ -1,4 +1,4 @@
-package upstream
+package logs
 
 import (
 	"cmp"
@@ -8,13 +8,13 @@ import (
 )
 
 // minSecret is how long a configured value has to be for its occurrences in what
-// an upstream says to be masked: shorter ones are words such as "warn".
+// somebody says to be masked: shorter ones are words such as "warn".
 const minSecret = 8
 
-// redactor masks configured values in a text, and the words of those that have
-// several ("Bearer …", a key in lines). Texts are masked before they are cut, for
-// half a secret is one too.
-func redactor(values iter.Seq[string]) func(string) string {
+// Mask returns a function that replaces these values in a text by ***, and the
+// words of those that have several ("Bearer …", a key in lines). A text is masked
+// before it is cut, for half a secret is one too.
+func Mask(values iter.Seq[string]) func(string) string {
 	var secrets []string
 	for value := range values {
 		for _, secret := range append(strings.Fields(value), value) {

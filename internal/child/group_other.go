@@ -1,6 +1,6 @@
 //go:build !linux
 
-package upstream
+package child
 
 // waitDead cannot wait for a child without reaping it here.
 func waitDead(int) bool { return false }

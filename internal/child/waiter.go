@@ -1,4 +1,4 @@
-package upstream
+package child
 
 import (
 	"encoding/json"
@@ -12,28 +12,30 @@ type waiter struct {
 	news chan struct{} // has a value when there is something to take
 
 	mu     sync.Mutex
-	token  json.RawMessage // the client's; nil when it wants no progress
-	notes  []json.RawMessage
+	notes  []note
 	answer *wire.Message
 	err    error
 }
+
+// note is a notification that belongs to a request.
+type note struct{ message, params json.RawMessage }
 
 // maxNotes is how many notifications of a call wait for a caller that is slow to
 // take them; of further ones the oldest give way.
 const maxNotes = 1024
 
-func (p *process) expect(id int64, token json.RawMessage) *waiter {
-	w := &waiter{news: make(chan struct{}, 1), token: token}
+func (p *process) expect(id []byte) *waiter {
+	w := &waiter{news: make(chan struct{}, 1)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting[string(appendID(id))] = w
+	p.waiting[string(id)] = w
 	return w
 }
 
-func (p *process) forget(id int64) {
+func (p *process) forget(id []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.waiting, string(appendID(id)))
+	delete(p.waiting, string(id))
 }
 
 func (p *process) waiter(id []byte) *waiter {
@@ -53,16 +55,16 @@ func (w *waiter) tell(change func()) {
 	}
 }
 
-func (w *waiter) note(message json.RawMessage) {
+func (w *waiter) note(n note) {
 	w.tell(func() {
 		if len(w.notes) == maxNotes {
 			w.notes = w.notes[1:]
 		}
-		w.notes = append(w.notes, message)
+		w.notes = append(w.notes, n)
 	})
 }
 
-func (w *waiter) take() (notes []json.RawMessage, answer *wire.Message, err error) {
+func (w *waiter) take() (notes []note, answer *wire.Message, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	notes, w.notes = w.notes, nil

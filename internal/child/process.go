@@ -1,4 +1,4 @@
-package upstream
+package child
 
 import (
 	"context"
@@ -23,16 +23,21 @@ const (
 	// queueOut is how many messages may wait for a process to read them before
 	// senders wait.
 	queueOut = 16
+
+	// maxUnsent is how many messages that nobody waits for may wait for that;
+	// further ones are left out.
+	maxUnsent = 256
 )
 
 // process is one run of the command. Whoever launches it waits for done.
 type process struct {
-	s      *stdioLink
+	s      *Server
 	cmd    *exec.Cmd
 	stdin  *os.File
 	stdout *os.File
 	stderr *os.File
 	out    chan []byte
+	poke   chan struct{}  // has a value when there is something in unsent
 	pipes  sync.WaitGroup // who reads its pipes
 	writer sync.WaitGroup // who writes to it
 	quit   chan struct{}  // closed to end the writer
@@ -42,23 +47,24 @@ type process struct {
 
 	mu      sync.Mutex
 	waiting map[string]*waiter // by id
+	unsent  [][]byte           // what nobody waits for: answers to its requests, cancellations
 	garbage string             // the first line that was no message
 	last    string             // the last line of its standard error
 }
 
 // launch starts the command in a process group of its own.
-func (s *stdioLink) launch() (*process, error) {
-	path, err := lookPath(&s.u.cfg)
+func (s *Server) launch() (*process, error) {
+	path, err := lookPath(&s.cmd)
 	if err == nil {
 		path, err = filepath.Abs(path) // a relative one would start from the child's directory
 	}
 	if err != nil {
-		return nil, hint.Add(fmt.Errorf("starting %s: %w", s.where(), err), "check command and cwd of the entry; programs are found by PATH")
+		return nil, s.unstarted(err)
 	}
-	p := &process{s: s, out: make(chan []byte, queueOut), quit: make(chan struct{}), done: make(chan struct{}), waiting: map[string]*waiter{}}
+	p := &process{s: s, out: make(chan []byte, queueOut), poke: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), waiting: map[string]*waiter{}}
 	p.cmd = &exec.Cmd{
-		Path: path, Args: append([]string{s.u.cfg.Command}, s.u.cfg.Args...),
-		Env: environment(s.u.cfg.Env), Dir: s.u.cfg.Cwd, SysProcAttr: ownGroup(),
+		Path: path, Args: append([]string{s.cmd.Name}, s.cmd.Args...),
+		Env: environment(s.cmd.Env), Dir: s.cmd.Dir, SysProcAttr: ownGroup(),
 	}
 	theirs, err := p.connect()
 	if err == nil {
@@ -69,14 +75,19 @@ func (s *stdioLink) launch() (*process, error) {
 	}
 	if err != nil {
 		p.closePipes()
-		return nil, hint.Add(fmt.Errorf("starting %s: %w", s.where(), err), "check command and cwd of the entry; programs are found by PATH")
+		return nil, s.unstarted(err)
 	}
-	s.u.log.Info("upstream process started", "command", s.where(), "pid", p.cmd.Process.Pid)
+	s.o.Logger.Info(s.o.Role+" process started", "command", s.Where(), "pid", p.cmd.Process.Pid)
 	p.pipes.Go(p.read)
 	p.pipes.Go(p.listen)
 	p.writer.Go(p.write)
 	go p.reap()
 	return p, nil
+}
+
+// unstarted says why there is no process, and where to look.
+func (s *Server) unstarted(err error) error {
+	return hint.Add(fmt.Errorf("starting %s: %w", s.Where(), err), s.o.Setting+"; programs are found by PATH")
 }
 
 // connect makes the pipes and returns their other ends.
@@ -129,7 +140,7 @@ func (p *process) reap() {
 	p.closePipes()
 	close(p.quit)
 	p.writer.Wait()
-	p.s.u.log.Info("upstream process ended", "pid", pid, "how", p.how())
+	p.s.o.Logger.Info(p.s.o.Role+" process ended", "pid", pid, "how", p.how())
 	close(p.done)
 }
 
@@ -183,13 +194,13 @@ func (p *process) noise() string {
 func (p *process) stop(ctx context.Context) {
 	p.stdin.Close()
 	for _, step := range []func(pid int){endGroup, killGroup} {
-		timer := time.NewTimer(p.s.u.o.StopTimeout)
+		timer := time.NewTimer(p.s.o.StopTimeout)
 		select {
 		case <-p.done:
 			timer.Stop()
 			return
 		case <-timer.C:
-			p.s.u.log.Log(ctx, levelStop, "upstream process does not end by itself", "pid", p.cmd.Process.Pid)
+			p.s.o.Logger.WarnContext(ctx, p.s.o.Role+" process does not end by itself", "pid", p.cmd.Process.Pid)
 			step(p.cmd.Process.Pid)
 		}
 	}
@@ -212,13 +223,34 @@ func (p *process) send(ctx context.Context, late <-chan time.Time, message []byt
 	}
 }
 
-// write writes what is sent, until the process has ended.
+// later sends a message for which nobody waits, if the process reads it at all.
+func (p *process) later(message []byte) {
+	p.mu.Lock()
+	if len(p.unsent) < maxUnsent {
+		p.unsent = append(p.unsent, wire.AppendLine(make([]byte, 0, len(message)+1), message))
+	}
+	p.mu.Unlock()
+	select {
+	case p.poke <- struct{}{}:
+	default:
+	}
+}
+
+// write writes what is sent, until the process has ended. A failure means that
+// it has closed its input: its end will tell more.
 func (p *process) write() {
 	for {
 		select {
 		case line := <-p.out:
-			// A failure means that it has closed its input: its end will tell more.
 			_, _ = p.stdin.Write(line)
+		case <-p.poke:
+			p.mu.Lock()
+			lines := p.unsent
+			p.unsent = nil
+			p.mu.Unlock()
+			for _, line := range lines {
+				_, _ = p.stdin.Write(line)
+			}
 		case <-p.quit:
 			return
 		}

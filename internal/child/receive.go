@@ -1,11 +1,11 @@
-package upstream
+package child
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/wire"
@@ -13,7 +13,7 @@ import (
 
 // read reads messages until the process closes its output.
 func (p *process) read() {
-	lines := wire.NewLines(p.stdout, p.s.u.o.MaxMessageBytes)
+	lines := wire.NewLines(p.stdout, p.s.o.MaxMessageBytes)
 	for {
 		line, err := lines.Next()
 		var large *wire.TooLargeError
@@ -26,7 +26,7 @@ func (p *process) read() {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			pid := p.cmd.Process.Pid
-			p.closer = time.AfterFunc(p.s.u.o.StopTimeout, func() { killGroup(pid) })
+			p.closer = time.AfterFunc(p.s.o.StopTimeout, func() { killGroup(pid) })
 			return
 		}
 	}
@@ -34,7 +34,7 @@ func (p *process) read() {
 
 // receive takes one line.
 func (p *process) receive(line []byte) {
-	limit := p.s.u.o.MaxMessageBytes
+	limit := p.s.o.MaxMessageBytes
 	if !wire.IsBatch(line) {
 		m, err := wire.Parse(line, limit)
 		p.message(m, line, err)
@@ -54,48 +54,56 @@ func (p *process) receive(line []byte) {
 }
 
 func (p *process) message(m *wire.Message, raw json.RawMessage, err error) {
-	u := p.s.u
 	switch {
 	case err != nil:
 		p.nonsense(raw, err)
 	case m.IsRequest():
-		select {
-		case p.out <- wire.AppendLine(nil, answerTo(m)):
-		default: // it does not read what it asked for
-		}
+		p.later(wire.AppendAnswer(nil, m))
 	case m.IsResponse():
-		if w := p.waiter(m.ID); w != nil {
-			w.tell(func() { w.answer = m })
-			return
-		}
-		u.log.Debug("upstream answered what nobody waits for", "id", clip(string(m.ID)))
-	case isChange(m.Method):
-		u.o.OnChange(m.Method)
+		p.answered(m)
 	default:
-		token := wire.Member(m.Params, progressToken)
-		if w := p.waiter(token); w != nil && w.token != nil {
-			w.note(restoreToken(raw, m.Params, w.token))
+		if w := p.waiter(wire.Member(m.Params, "progressToken")); w != nil {
+			w.note(note{raw, m.Params})
 			return
 		}
-		u.o.OnNotify(raw)
+		p.s.o.OnNotify(m, raw)
+	}
+}
+
+// answered takes an answer. Of two to one request neither can be trusted.
+func (p *process) answered(m *wire.Message) {
+	log, role := p.s.o.Logger, p.s.o.Role
+	w := p.waiter(m.ID)
+	switch {
+	case w != nil:
+		w.tell(func() {
+			if w.answer != nil {
+				w.err = faultf(BadAnswer, "two answers to one request")
+			}
+			w.answer = m
+		})
+	case wire.IsNull(m.ID) && m.Error != nil:
+		log.Warn(role+" could not read a message", "error", clip(p.s.o.Mask(m.Error.Error())))
+	default: // too late, most likely
+		log.Debug(role+" answered what nobody waits for", "id", clip(string(m.ID)))
 	}
 }
 
 // nonsense is a line that is no message. Something prints to standard output
 // what belongs on standard error; or it is the answer to a call, and broken.
 func (p *process) nonsense(line []byte, err error) {
-	text := snippet(p.s.redact(string(line)))
+	text := snippet(p.s.o.Mask(string(line)))
 	p.mu.Lock()
 	first := p.garbage == ""
 	if first {
 		p.garbage = text
 	}
 	p.mu.Unlock()
-	level := levelNoise
+	level := slog.LevelDebug
 	if first {
-		level = levelStop
+		level = slog.LevelWarn
 	}
-	p.s.u.log.Log(context.Background(), level, "upstream wrote to standard output what is no MCP message", "line", text, "error", clip(err.Error()))
+	p.s.o.Logger.Log(context.Background(), level, p.s.o.Role+" wrote to standard output what is no MCP message", "line", text, "error", clip(err.Error()))
 	if id := idOf(line); id != nil {
 		if w := p.waiter(id); w != nil {
 			w.tell(func() { w.err = faultf(BadAnswer, "not a JSON-RPC message: %s", clip(err.Error())) })
@@ -115,7 +123,7 @@ func idOf(line []byte) json.RawMessage {
 // who wait have to take it for theirs.
 func (p *process) tooLarge(large *wire.TooLargeError) {
 	fail := func(w *waiter, text string) {
-		w.tell(func() { w.err = fmt.Errorf("%s: %w", text, large) })
+		w.tell(func() { w.err = faultf(BadAnswer, "%s: %w", text, large) })
 	}
 	if large.ID != nil {
 		if w := p.waiter(large.ID); w != nil {
