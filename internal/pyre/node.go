@@ -3,7 +3,6 @@ package pyre
 import (
 	"math"
 	"slices"
-	"strings"
 )
 
 // node is one piece of a parsed pattern.
@@ -85,23 +84,27 @@ func (n *node) captures() bool {
 	return n.op == opGroup || slices.ContainsFunc(n.subs, (*node).captures)
 }
 
-// literal returns the text that n is, if it is plain text.
-func (n *node) literal() string {
-	switch {
-	case n.op == opSet && !n.set.negate && n.set.cats == "" && len(n.set.ranges) == 2 && n.set.ranges[0] == n.set.ranges[1]:
-		return string(n.set.ranges[0])
-	case n.op != opCat:
-		return ""
-	}
-	var text strings.Builder
-	for _, sub := range n.subs {
-		part := sub.literal()
-		if part == "" {
-			return ""
+// weight is an upper bound of the states that the linear engine has to follow at
+// a time, alternatives not counted: it copies what is repeated.
+func (n *node) weight() int {
+	w := 1
+	switch n.op {
+	case opAlt, opIf:
+		for _, sub := range n.subs {
+			w = max(w, sub.weight())
 		}
-		text.WriteString(part)
+	case opRepeat:
+		copies := n.max
+		if copies == unlimited {
+			copies = max(n.min, 1)
+		}
+		w = times(n.subs[0].weight(), max(copies, 1))
+	default:
+		for _, sub := range n.subs {
+			w = plus(w, sub.weight())
+		}
 	}
-	return text.String()
+	return w
 }
 
 func plus(a, b int) int { return min(a+b, unlimited) }

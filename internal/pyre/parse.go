@@ -36,6 +36,9 @@ func (p *parser) fault(at int, format string, args ...any) error {
 
 func parse(pattern string, ignoreCase bool) (*parser, *node, error) {
 	p := &parser{src: []rune(pattern), names: map[string]int{}, widths: map[int][2]int{}}
+	if len(p.src) > maxPattern {
+		return nil, nil, p.fault(maxPattern, "the pattern is longer than %d characters", maxPattern)
+	}
 	f, err := p.globalFlags()
 	if err != nil {
 		return nil, nil, err

@@ -7,10 +7,12 @@
 // library's engine, linear in the text, gets all that it can express; what it
 // cannot (look-around, back-references, atomic groups, conditionals, patterns
 // that match the empty string) goes to regexp2, which backtracks, under a time
-// limit. Plain text needs neither. Two things are the same in both engines for most texts only: `\b` is
-// that of RE2 while the text is ASCII, and `$` is its `\z` while the text does
-// not end in a newline. Such a pattern is kept for both engines, and each text
-// takes the fast one when it may.
+// limit. A word, in any case and with \b around it, needs neither. Two things are
+// the same in both engines for most texts only: `\b` is that of RE2 while the text
+// is ASCII, and `$` is its `\z` while the text does not end in a newline. Such a
+// pattern is kept for both engines, and each text takes the fast one when it may.
+// So is a pattern with counts so high that on a long text even the fast engine
+// would be slow.
 //
 // Known differences from Python: \N{…} and surrogates in a pattern are refused,
 // so is a condition on a group that does not end before it; \B matches in the
@@ -36,6 +38,18 @@ const (
 
 	// stackLimit bounds the memory of such a search, in slots of 8 bytes.
 	stackLimit = 1 << 20
+
+	// fastLimit bounds the work of the linear engine, in states times bytes; a
+	// second or two. `.{0,1000}x` has a thousand states for each byte, and nothing
+	// stops that engine: beyond this the other one, which can be stopped, is used.
+	fastLimit = 1 << 28
+
+	// lightest is the weight up to which a pattern never comes near that limit, in
+	// a text of 4 MiB.
+	lightest = fastLimit >> 22
+
+	// maxPattern bounds the length of a pattern, in characters.
+	maxPattern = 1 << 17
 )
 
 // Regexp is a compiled pattern. It is safe for concurrent use.
@@ -44,12 +58,14 @@ type Regexp struct {
 	names    map[string]int // of groups
 	nullable bool           // can match the empty string
 
-	literal string // all that it matches is this; empty when it is no plain text
+	word   *word // all that it matches is this; nil when it is more than a word
+	needle *word // it matches nothing in a text without this; nil for none
 
 	fast   *regexp.Regexp // nil when only backtracking will do
 	limits limits         // of fast
+	weight int            // how many states of fast can be alive at a time
 
-	slow    *regexp2.Regexp // nil when fast has no limits
+	slow    *regexp2.Regexp // nil when fast is always good enough
 	advance *regexp2.Regexp // slow, but never empty where the search starts; nil unless nullable
 }
 
@@ -67,9 +83,19 @@ func compile(pattern string, ignoreCase bool) (*Regexp, error) {
 	}
 	shortest, _ := tree.width(map[int][2]int{})
 	re := &Regexp{groups: p.groups, names: p.names, nullable: shortest == 0}
-	if re.literal = tree.literal(); re.literal != "" {
+	if re.word = tree.word(); re.word != nil {
 		return re, nil
 	}
+	re.needle = tree.needle()
+	if err := re.engines(tree); err != nil {
+		return nil, err
+	}
+	return re, nil
+}
+
+// engines compiles tree for the engines that are needed.
+func (re *Regexp) engines(tree *node) (err error) {
+	re.weight = tree.weight()
 	if !re.nullable {
 		text, limits := emit(tree, true)
 		if !limits.impossible {
@@ -77,22 +103,20 @@ func compile(pattern string, ignoreCase bool) (*Regexp, error) {
 			// An error means that it would need too much memory there.
 			if re.fast, err = regexp.Compile(text); err != nil {
 				re.fast = nil
-			} else if !limits.ascii && !limits.noNewline {
-				return re, nil
+			} else if !limits.ascii && !limits.noNewline && re.weight <= lightest {
+				return nil
 			}
 		}
 	}
 	text, _ := emit(tree, false)
 	if re.slow, err = compileSlow(text); err != nil {
-		return nil, err
+		return err
 	}
 	if re.nullable {
 		// \G is where the search started: a match that ends there is empty.
-		if re.advance, err = compileSlow("(?:" + text + `)(?!\G)`); err != nil {
-			return nil, err
-		}
+		re.advance, err = compileSlow("(?:" + text + `)(?!\G)`)
 	}
-	return re, nil
+	return err
 }
 
 func compileSlow(text string) (*regexp2.Regexp, error) {
@@ -108,7 +132,8 @@ func compileSlow(text string) (*regexp2.Regexp, error) {
 func (re *Regexp) fits(text string) bool {
 	return re.fast != nil &&
 		(!re.limits.noNewline || !strings.HasSuffix(text, "\n")) &&
-		(!re.limits.ascii || isASCII(text))
+		(!re.limits.ascii || isASCII(text)) &&
+		(re.slow == nil || re.weight <= fastLimit/(len(text)+1))
 }
 
 func isASCII(s string) bool {

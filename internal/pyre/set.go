@@ -2,8 +2,10 @@ package pyre
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -134,7 +136,7 @@ func complement(ranges []rune) []rune {
 func (s *set) fold(ascii bool) {
 	folded := slices.Clone(s.ranges)
 	for i := 0; i < len(s.ranges); i += 2 {
-		for r := s.ranges[i]; r <= s.ranges[i+1]; r++ {
+		for r := range cased(s.ranges[i], s.ranges[i+1]) {
 			if ascii {
 				if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' {
 					folded = append(folded, r^0x20, r^0x20)
@@ -151,6 +153,31 @@ func (s *set) fold(ascii bool) {
 	}
 	s.ranges = normal(folded)
 }
+
+// cased gives the characters from lo to hi, if there are many only those that
+// have another case: a pattern may hold any number of classes that go to the end
+// of Unicode.
+func cased(lo, hi rune) iter.Seq[rune] {
+	if hi-lo > 1000 {
+		all := allCased()
+		from, _ := slices.BinarySearch(all, lo)
+		to, _ := slices.BinarySearch(all, hi+1)
+		return slices.Values(all[from:to])
+	}
+	return func(yield func(rune) bool) {
+		for r := lo; r <= hi && yield(r); r++ {
+		}
+	}
+}
+
+var allCased = sync.OnceValue(func() (all []rune) {
+	for r := range unicode.MaxRune {
+		if unicode.SimpleFold(r) != r || pythonFold(r) != nil {
+			all = append(all, r)
+		}
+	}
+	return all
+})
 
 // pythonFold gives what Python holds equal to r beyond simple folding: it
 // looks at the lower and the upper case of the full mappings too.

@@ -3,7 +3,6 @@ package pyre
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -28,7 +27,7 @@ type Sub struct {
 func (s *Sub) Replace(ctx context.Context, text string) (string, error) {
 	var b strings.Builder
 	copied := 0
-	err := s.re.search(ctx, standIn(text), func(loc []int) {
+	err := s.re.search(ctx, standIn(text), func(loc []int) bool {
 		if copied == 0 {
 			b.Grow(len(text) + 64)
 		}
@@ -41,6 +40,7 @@ func (s *Sub) Replace(ctx context.Context, text string) (string, error) {
 				b.WriteString(text[from:to])
 			}
 		}
+		return true
 	})
 	if err != nil {
 		return "", err
@@ -56,14 +56,24 @@ func (s *Sub) Replace(ctx context.Context, text string) (string, error) {
 // its first and the offset after its last byte. The error is like that of
 // [Sub.Replace].
 func (re *Regexp) FindAll(ctx context.Context, text string, found func(start, end int)) error {
-	return re.search(ctx, standIn(text), func(loc []int) { found(loc[0], loc[1]) })
+	return re.search(ctx, standIn(text), func(loc []int) bool {
+		found(loc[0], loc[1])
+		return true
+	})
 }
 
 // MatchIn reports whether the pattern matches anywhere in text, as re.search
 // does. The error is like that of [Sub.Replace].
 func (re *Regexp) MatchIn(ctx context.Context, text string) (bool, error) {
+	text = standIn(text)
+	if re.word == nil && re.fits(text) {
+		return re.possible(text) && re.fast.MatchString(text), nil
+	}
 	matched := false
-	err := re.FindAll(ctx, text, func(int, int) { matched = true })
+	err := re.search(ctx, text, func([]int) bool {
+		matched = true
+		return false
+	})
 	return matched, err
 }
 
@@ -82,36 +92,55 @@ func standIn(text string) string {
 	return string(b)
 }
 
-// search calls found with each match in order. loc holds the byte offsets of
-// group 0, 1, … as pairs, -1 for a group that took no part; it is reused.
-func (re *Regexp) search(ctx context.Context, text string, found func(loc []int)) error {
-	if re.literal != "" {
-		re.searchLiteral(text, found)
+// possible reports whether re may match in text at all.
+func (re *Regexp) possible(text string) bool {
+	if re.needle == nil {
+		return true
+	}
+	_, _, ok := re.needle.next(text, 0)
+	return ok
+}
+
+// search calls found with each match in order, until it says no. loc holds the
+// byte offsets of group 0, 1, … as pairs, -1 for a group that took no part; it is
+// reused.
+func (re *Regexp) search(ctx context.Context, text string, found func(loc []int) bool) error {
+	if re.word != nil {
+		re.word.search(text, found)
+		return nil
+	}
+	if !re.possible(text) {
 		return nil
 	}
 	if re.fits(text) {
 		for _, loc := range re.fast.FindAllStringSubmatchIndex(text, -1) {
-			found(loc)
+			if !found(loc) {
+				break
+			}
 		}
 		return nil
 	}
+	return re.backtrack(ctx, text, found)
+}
+
+// backtrack is search with the engine that does.
+func (re *Regexp) backtrack(ctx context.Context, text string, found func(loc []int) bool) error {
 	runes := []rune(text)
 	offsets := byteOffsets(text, len(runes))
 	loc := make([]int, 2*(re.groups+1))
 	pos, engine := 0, re.slow
-	for matched := true; matched; {
+	for more := true; more; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		matched = false
+		more = false
 		err := engine.FindRunesMatches(runes, pos, func(v regexp2.MatchView) bool {
-			matched = true
 			pos = fill(loc, v, offsets)
-			found(loc)
+			more = found(loc)
 			return false
 		})
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrLimit, err)
+			return ErrLimit // the engine's own error holds the whole text
 		}
 		// As in Python, an empty match may be followed by another one at the
 		// same place, which must then take something.
@@ -121,19 +150,6 @@ func (re *Regexp) search(ctx context.Context, text string, found func(loc []int)
 		}
 	}
 	return nil
-}
-
-func (re *Regexp) searchLiteral(text string, found func(loc []int)) {
-	var loc [2]int
-	for {
-		i := strings.Index(text[loc[1]:], re.literal)
-		if i < 0 {
-			return
-		}
-		loc[0] = loc[1] + i
-		loc[1] = loc[0] + len(re.literal)
-		found(loc[:])
-	}
 }
 
 // fill puts the offsets of v's groups into loc and returns the match's end in
