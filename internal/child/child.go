@@ -3,16 +3,18 @@ package child
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
@@ -26,20 +28,6 @@ const (
 	// first one.
 	steadyAfter = 10 * time.Second
 )
-
-// Command is what is started.
-type Command struct {
-	// Name is the program, found by PATH, and Args are its arguments. They may
-	// hold secrets, so no message has them.
-	Name string
-	Args []string
-
-	// Env is added to the small environment that every child gets.
-	Env map[string]string
-
-	// Dir is the child's working directory; empty means ours.
-	Dir string
-}
 
 // Options are the rest. Those without a default are required.
 type Options struct {
@@ -101,7 +89,7 @@ type Server struct {
 	mu      sync.Mutex
 	now     *process           // the one that takes requests; nil when there is none
 	intro   *wire.Introduction // of now
-	count   int64              // of the processes so far that took requests
+	lost    int64              // how many that took requests have been replaced, or ended
 	err     error              // why there is none; nil while one is being started
 	changed chan struct{}
 }
@@ -130,8 +118,8 @@ func New(cmd Command, o Options) *Server {
 	return &Server{cmd: cmd, o: o, changed: make(chan struct{})}
 }
 
-// Where is the program alone, for messages.
-func (s *Server) Where() string { return filepath.Base(s.cmd.Name) }
+// Where is the program or script alone, for messages.
+func (s *Server) Where() string { return s.cmd.where() }
 
 // Run starts the process, and again whenever it has ended, until ctx ends. It
 // returns once everything that was started has ended. It is called once; after
@@ -185,6 +173,9 @@ func (s *Server) serve(ctx context.Context, again bool) error {
 	intro, err := s.greet(ctx, p)
 	if err != nil {
 		s.isLegacy = false
+		if f, ok := errors.AsType[*Fault](err); ok && f.Kind == Unreachable {
+			err = hint.Add(err, "of our environment the process gets no more than "+strings.Join(inherited, ", ")+": name what else it needs under env in its entry")
+		}
 		p.stop(ctx)
 		return err
 	}
@@ -206,20 +197,26 @@ func (s *Server) serve(ctx context.Context, again bool) error {
 func (s *Server) set(p *process, intro *wire.Introduction, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now, s.intro, s.err = p, intro, err
-	if p != nil {
-		s.count++
+	if s.now != nil {
+		s.lost++
 	}
+	s.now, s.intro, s.err = p, intro, err
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// Look reports how many processes have taken requests so far, and whether the
-// last of them still does.
-func (s *Server) Look() (count int64, up bool) {
+// Look reports how many processes that took requests have ended so far, and
+// whether there is one that does.
+func (s *Server) Look() (lost int64, up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.count, s.now != nil && s.now.alive()
+	switch {
+	case s.now == nil:
+		return s.lost, false
+	case !s.now.alive(): // Run will find out
+		return s.lost + 1, false
+	}
+	return s.lost, true
 }
 
 // current returns the process that takes requests, and waits for one that is
@@ -238,7 +235,7 @@ func (s *Server) current(ctx context.Context) (*process, *wire.Introduction, err
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, nil, context.Cause(ctx)
 		}
 	}
 }

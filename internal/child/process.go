@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -54,16 +53,13 @@ type process struct {
 
 // launch starts the command in a process group of its own.
 func (s *Server) launch() (*process, error) {
-	path, err := lookPath(&s.cmd)
-	if err == nil {
-		path, err = filepath.Abs(path) // a relative one would start from the child's directory
-	}
+	path, args, err := s.cmd.Find()
 	if err != nil {
 		return nil, s.unstarted(err)
 	}
 	p := &process{s: s, out: make(chan []byte, queueOut), poke: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), waiting: map[string]*waiter{}}
 	p.cmd = &exec.Cmd{
-		Path: path, Args: append([]string{s.cmd.Name}, s.cmd.Args...),
+		Path: path, Args: args,
 		Env: environment(s.cmd.Env), Dir: s.cmd.Dir, SysProcAttr: ownGroup(),
 	}
 	theirs, err := p.connect()
@@ -217,7 +213,7 @@ func (p *process) send(ctx context.Context, late <-chan time.Time, message []byt
 	case <-p.done:
 		return p.ended("; the request was not sent")
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-late:
 		return errSlow
 	}

@@ -29,7 +29,7 @@ type Request struct {
 
 // Do sends one request, once, and returns the message that answers it. When ctx
 // ends, or the time is up, the server is told to stop working on it. The error
-// is a [*Fault], [ErrStopped] or ctx's.
+// is a [*Fault], [ErrStopped] or ctx's cause.
 func (s *Server) Do(ctx context.Context, r *Request) (*wire.Message, error) {
 	p, intro, err := s.current(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Server) Do(ctx context.Context, r *Request) (*wire.Message, error) {
 		case <-p.done: // w may have been answered before that
 		case <-ctx.Done():
 			p.later(wire.AppendCancelled(nil, id))
-			return nil, ctx.Err()
+			return nil, p.muttered(context.Cause(ctx))
 		case <-timer.C:
 			p.later(wire.AppendCancelled(nil, id))
 			return nil, p.muttered(faultf(Timeout, "no answer within %s", r.Timeout))

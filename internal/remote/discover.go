@@ -32,7 +32,7 @@ type knowledge struct {
 
 // reading is one answer, or that there was none.
 type reading struct {
-	broken int64     // of the transport when it began
+	broken int64     // of look when it began
 	at     time.Time // when it began
 	hooks  []plugin.Hook
 	err    error // there is none
@@ -49,7 +49,7 @@ type reading struct {
 // down, and what it said last holds; one that says something else is believed.
 // All who wait share one question.
 func (p *Plugin) Discover(ctx context.Context) ([]plugin.Hook, error) {
-	broken, open := p.transport.look()
+	broken, open := p.look()
 	last := p.knows.last.Load()
 	if last != nil && open && last.broken == broken && p.knows.now().Sub(last.at) < p.cfg.HealthInterval {
 		return last.hooks, nil
@@ -83,12 +83,21 @@ func (p *Plugin) Discover(ctx context.Context) ([]plugin.Hook, error) {
 	}
 }
 
+// look reports how often the server has gone away so far, and whether anything
+// is open that would show that it has gone again.
+func (p *Plugin) look() (broken int64, open bool) {
+	if p.stdio != nil {
+		return p.stdio.server.Look()
+	}
+	return p.transport.look()
+}
+
 // read asks the server and keeps what it says. Its own error is always nil.
 func (p *Plugin) read(ctx context.Context) (*reading, error) {
 	p.knows.began.Store(time.Now().UnixNano())
 	defer p.knows.began.Store(0)
 	r := &reading{at: p.knows.now()}
-	r.broken, _ = p.transport.look()
+	r.broken, _ = p.look()
 	info, err := p.Describe(ctx)
 	if err == nil {
 		r.hooks, err = p.judge(ctx, info)

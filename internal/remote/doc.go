@@ -7,6 +7,9 @@
 // Python) are spoken to through a session of the official SDK, which is
 // replaced when the server no longer knows it.
 //
+// Where the server is a child process ([Stdio]) calls share its pipes, and
+// package child keeps it running and knows its era.
+//
 // # A hook runs once
 //
 // A guardrail may count, reserve or record, so no layer sends a hook a second

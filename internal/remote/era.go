@@ -25,6 +25,9 @@ const (
 // sent a second time, and only when the server turned it away for the era it
 // was written in and a probe shows that the server has changed.
 func (p *Plugin) call(ctx context.Context, deadline time.Time, tool string, arguments []byte) (json.RawMessage, error) {
+	if p.stdio != nil {
+		return p.stdio.call(ctx, deadline, tool, arguments)
+	}
 	now := p.era.Load()
 	var err error
 	if now == unknownEra {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/sallyport-mcp/sallyport/internal/child"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
@@ -138,8 +139,11 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 		rpc    *wire.Error
 		large  *wire.TooLargeError
 		secure *mtls.Error
+		fault  *child.Fault
 	)
 	switch {
+	case errors.As(err, &fault):
+		return Kind(fault.Kind), err
 	case errors.As(err, &bad):
 		if p.url.Scheme == "http" && strings.Contains(bad.reason, tlsAlert) {
 			return TLS, plainToTLS()

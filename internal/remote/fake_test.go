@@ -17,7 +17,12 @@ import (
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if isChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fake is a plugin server of the modern era whose answers a test decides.
 type fake struct {

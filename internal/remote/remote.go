@@ -38,6 +38,11 @@ type Config struct {
 	// host; empty for TCP. The socket must belong to us or to root.
 	UDS string
 
+	// Stdio starts the server as a child process instead; then URL, UDS and TLS
+	// are empty. Each Plugin has a process of its own: it is started by the first
+	// call, again when it ends, and ended by Close.
+	Stdio *Stdio
+
 	// Timeout limits one call, dial and handshake included; 0 means 30 s.
 	Timeout time.Duration
 
@@ -56,6 +61,22 @@ type Config struct {
 	// MaxConns is the most connections at a time; further calls wait. 0 means
 	// 256.
 	MaxConns int
+}
+
+// Stdio is a plugin server on the standard input and output of a child process.
+type Stdio struct {
+	// Cmd is a program, found by PATH, and its arguments; Script a file that is
+	// run with python3 (.py) or sh (.sh), or is executable. One of them is set.
+	Cmd    []string
+	Script string
+
+	// Env is all that the process gets of an environment beside PATH and a few
+	// more that every program counts on. Values are secrets.
+	Env map[string]string
+
+	// Cwd is its working directory, and where a relative Script starts from;
+	// empty means ours.
+	Cwd string
 }
 
 // Options are the rest. The zero value, and nil, are usable.
@@ -82,6 +103,7 @@ type Plugin struct {
 	log       *slog.Logger
 	url       *url.URL
 	form      *form
+	stdio     *stdio // or else transport and legacy
 	maxAnswer int64
 	transport *transport
 	legacy    *legacy
@@ -116,6 +138,15 @@ func New(cfg Config, o *Options) (*Plugin, error) {
 	if cfg.Name == "" {
 		return nil, errors.New("remote plugin: no name")
 	}
+	cfg.Hooks = slices.Clone(cfg.Hooks)
+	p := &Plugin{cfg: cfg, log: opts.Logger, maxAnswer: opts.MaxAnswer, closed: make(chan struct{})}
+	p.knows.now = time.Now
+	if cfg.Stdio != nil {
+		if err := p.overStdio(opts.Version); err != nil {
+			return nil, fmt.Errorf("plugin %q: %w", cfg.Name, err)
+		}
+		return p, nil
+	}
 	if cfg.UDS != "" {
 		setDefault(&cfg.URL, "http://localhost/mcp")
 	}
@@ -126,15 +157,10 @@ func New(cfg Config, o *Options) (*Plugin, error) {
 	if err := checkURL(u, cfg.TLS != nil, cfg.UDS != ""); err != nil {
 		return nil, fmt.Errorf("plugin %q: url %s: %w", cfg.Name, u.Redacted(), err)
 	}
-	cfg.Hooks = slices.Clone(cfg.Hooks)
 	cfg.URL = describeURL(u, cfg.UDS) // from here on for messages
-	p := &Plugin{
-		cfg: cfg, log: opts.Logger, url: u, form: newForm(u, opts.Version),
-		maxAnswer: opts.MaxAnswer, closed: make(chan struct{}),
-	}
+	p.cfg, p.url, p.form = cfg, u, newForm(u, opts.Version)
 	p.transport = newTransport(&cfg, u, &opts)
 	p.legacy = newLegacy(p, opts.Version)
-	p.knows.now = time.Now
 	return p, nil
 }
 
@@ -230,14 +256,21 @@ func (p *Plugin) unsent(hook plugin.Hook, err error) error {
 // deadline is when a call that begins now has to have an answer.
 func (p *Plugin) deadline() time.Time { return time.Now().Add(p.cfg.Timeout) }
 
-// Close ends the session and the idle connections.
+// Close ends the session and the idle connections, or the server itself where it
+// is our child.
 func (p *Plugin) Close() error {
 	p.closing.Do(func() {
-		p.legacy.close()
+		if p.stdio != nil {
+			p.stdio.close()
+		} else {
+			p.legacy.close()
+		}
 		close(p.closed)
 	})
 	p.running.Wait()
-	p.transport.close()
+	if p.transport != nil {
+		p.transport.close()
+	}
 	return nil
 }
 

@@ -18,19 +18,22 @@ import (
 type form struct {
 	head  []byte            // up to the id
 	meta  []byte            // from after the id up to the tool's name
+	param []byte            // the part of it that is within params
 	heads map[string][]byte // by tool: request line and headers
 }
 
+// newForm makes the form of requests to u; nil when none goes over HTTP.
 func newForm(u *url.URL, version string) *form {
 	f := &form{
 		head:  []byte(`{"jsonrpc":"2.0","id":`),
 		heads: map[string][]byte{},
 	}
-	meta := []byte(`,"method":"` + wire.MethodToolsCall + `","params":{"_meta":{"` +
-		wire.MetaRevision + `":"` + wire.Revision2026_07 + `","` +
-		wire.MetaCapabilities + `":{},"` +
-		wire.MetaClientInfo + `":{"name":"` + clientName + `","version":`)
-	f.meta = append(wire.AppendString(meta, version), `}},"name":"`...)
+	const before = `,"method":"` + wire.MethodToolsCall + `","params":`
+	f.meta = append(append([]byte(before), modernMeta(version)...), `,"name":"`...)
+	f.param = f.meta[len(before):]
+	if u == nil {
+		return f
+	}
 	for _, tool := range []string{toolInvoke, toolConfig, toolConfigs} {
 		h := http.Header{
 			"Accept":       {wire.AcceptBoth},
@@ -41,6 +44,41 @@ func newForm(u *url.URL, version string) *form {
 		f.heads[tool] = head(http.MethodPost, u, h)
 	}
 	return f
+}
+
+// modernMeta is the beginning of params that say who we are and how we speak.
+func modernMeta(version string) []byte {
+	meta := []byte(`{"_meta":{"` +
+		wire.MetaRevision + `":"` + wire.Revision2026_07 + `","` +
+		wire.MetaCapabilities + `":{},"` + wire.MetaClientInfo + `":`)
+	return append(append(meta, clientInfo(version)...), '}')
+}
+
+func clientInfo(version string) []byte {
+	return append(wire.AppendString([]byte(`{"name":"`+clientName+`","version":`), version), '}')
+}
+
+// discoverParams are the params of server/discover, initializeParams those of
+// initialize.
+func discoverParams(version string) []byte { return append(modernMeta(version), '}') }
+
+func initializeParams(version string) []byte {
+	b := []byte(`{"protocolVersion":"` + wire.Revision2025_11 + `","capabilities":{},"clientInfo":`)
+	return append(append(b, clientInfo(version)...), '}')
+}
+
+// params makes the params of a modern tools/call.
+func (f *form) params(tool string, arguments []byte) []byte {
+	b := make([]byte, 0, len(f.param)+len(tool)+len(arguments)+20)
+	b = append(append(append(b, f.param...), tool...), `","arguments":`...)
+	return append(append(b, arguments...), '}')
+}
+
+// legacyParams makes those of a legacy one.
+func legacyParams(tool string, arguments []byte) []byte {
+	b := make([]byte, 0, len(tool)+len(arguments)+30)
+	b = append(append(append(b, `{"name":"`...), tool...), `","arguments":`...)
+	return append(append(b, arguments...), '}')
 }
 
 // body makes the body of a modern tools/call and returns its id as well.
