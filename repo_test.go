@@ -46,6 +46,7 @@ test/guide: -
 test/soak: -
 test/demo: -
 test/interop: -
+test/interop/allhooks: plugin plugin/server
 test/bench: plugin internal/mtls internal/remote
 `
 

@@ -106,6 +106,7 @@ func parts() []part {
 		{name: "everything", needs: needs{npm: true}, run: (*lab).everything},
 		{name: "clients", needs: needs{npm: true, python: true}, run: (*lab).clients},
 		{name: "contextforge-config", needs: needs{contextforge: true}, run: (*lab).contextForgeFiles},
+		{name: "contextforge-client", needs: needs{contextforge: true}, run: (*lab).contextForgeClients},
 	}
 }
 

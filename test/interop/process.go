@@ -25,8 +25,9 @@ type process struct {
 	found chan string   // the address, once it is known
 	rest  chan struct{} // closed when its standard error has ended
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	mu   sync.Mutex
+	log  bytes.Buffer
+	more chan struct{} // closed when a line has come, and made anew
 }
 
 // environment is all that a process gets of ours, in the order in which the
@@ -63,7 +64,7 @@ func launch(cmd *exec.Cmd, name string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{name: name, cmd: cmd, found: make(chan string, 1), rest: make(chan struct{})}
+	p := &process{name: name, cmd: cmd, found: make(chan string, 1), rest: make(chan struct{}), more: make(chan struct{})}
 	go p.follow(out)
 	return p, nil
 }
@@ -75,6 +76,8 @@ func (p *process) follow(out io.Reader) {
 	for lines.Scan() {
 		p.mu.Lock()
 		p.log.Write(append(lines.Bytes(), '\n'))
+		close(p.more)
+		p.more = make(chan struct{})
 		p.mu.Unlock()
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
@@ -92,6 +95,26 @@ func (p *process) text() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.String()
+}
+
+// writes waits until what the process has written fulfils a condition: a log is
+// written beside what it is about, and may come later.
+func (p *process) writes(ctx context.Context, condition func(text string) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		p.mu.Lock()
+		more := p.more
+		p.mu.Unlock()
+		if condition(p.text()) {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // complaints are the lines of a log of ours above INFO.
