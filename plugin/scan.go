@@ -1,8 +1,10 @@
 package plugin
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -157,28 +159,59 @@ func (s *scanner) array(depth int) error {
 
 // str scans a string, from one quote to past the other.
 func (s *scanner) str() error {
-	start := s.pos
-	ascii := true
-	for s.pos++; s.pos < len(s.data); s.pos++ {
-		switch c := s.data[s.pos]; {
+	start, data := s.pos, s.data
+	ascii, run := true, 0
+	for i := start + 1; i < len(data); i++ {
+		switch c := data[i]; {
 		case c == '"':
-			s.pos++
-			if !ascii && !utf8.Valid(s.data[start:s.pos]) {
+			s.pos = i + 1
+			if !ascii && !utf8.Valid(data[start:s.pos]) {
 				s.pos = start
 				return s.fault("invalid UTF-8 in the string")
 			}
 			return nil
 		case c == '\\':
+			run = 0
+			s.pos = i
 			if err := s.escape(); err != nil {
 				return err
 			}
+			i = s.pos
 		case c < ' ':
+			s.pos = i
 			return s.fault("control character in a string")
 		case c >= utf8.RuneSelf:
-			ascii = false
+			ascii, run = false, 0
+		default:
+			if run++; run == 8 { // so it goes on, most likely
+				i += plain(data[i+1:])
+				run = 0
+			}
 		}
 	}
+	s.pos = len(data)
 	return s.fault("")
+}
+
+// plain counts the bytes at the start of b that mean themselves in a string: all
+// of ASCII but quotes, backslashes and control characters. Most of a payload is
+// such text, so it takes eight at a time.
+func plain(b []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, backslash := x^ones*'"', x^ones*'\\'
+		// The high bit of each byte that is less than ' ', zero in one of the
+		// others, or over 0x7f. A borrow may set more of them, behind the first.
+		if odd := ((x-ones*' ')&^x | (quote-ones)&^quote | (backslash-ones)&^backslash | x) & highs; odd != 0 {
+			return i + bits.TrailingZeros64(odd)/8
+		}
+	}
+	for i < len(b) && b[i] >= ' ' && b[i] < utf8.RuneSelf && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // escape scans a backslash and what follows, up to its last byte.

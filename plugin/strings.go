@@ -156,21 +156,19 @@ func surrogateAt(s string) (r rune, ok bool) {
 	return 0xd000 | rune(s[1]&0x3f)<<6 | rune(s[2]&0x3f), true
 }
 
-// appendQuoted appends s as a JSON string, escaping only what must be.
-func appendQuoted(b []byte, s string) []byte {
+// appendQuoted appends text as a JSON string, escaping only what must be.
+func appendQuoted(b []byte, text string) []byte {
 	b = append(b, '"')
+	s := []byte(text)
 	for len(s) > 0 {
-		n := 0
-		for n < len(s) && s[n] >= ' ' && s[n] < utf8.RuneSelf && s[n] != '"' && s[n] != '\\' {
-			n++
-		}
+		n := plain(s)
 		b = append(b, s[:n]...)
 		s = s[n:]
-		if s == "" {
+		if len(s) == 0 {
 			break
 		}
-		r, size := utf8.DecodeRuneInString(s)
-		switch surrogate, isSurrogate := surrogateAt(s); {
+		r, size := utf8.DecodeRune(s)
+		switch surrogate, isSurrogate := surrogateAt(string(s[:min(3, len(s))])); {
 		case isSurrogate:
 			b = fmt.Appendf(b, `\u%04x`, surrogate)
 			size = 3
