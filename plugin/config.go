@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ type Config struct {
 	// Raw is the entry's `config:` as JSON; `{}` when the entry has none.
 	Raw json.RawMessage
 
-	// Logger receives the plugin's log lines. It is never nil.
+	// Logger receives the plugin's log lines. A plugin server never leaves it
+	// nil, nor does plugintest.Config.
 	Logger *slog.Logger
 }
 
@@ -73,7 +75,7 @@ func (c Config) Decode(v any) error {
 	return nil
 }
 
-// decodeFault says what encoding/json found, without the words of Go.
+// decodeFault says what encoding/json found, in the words of who writes YAML.
 func decodeFault(err error, name string) string {
 	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
@@ -82,8 +84,48 @@ func decodeFault(err error, name string) string {
 	case !ok:
 		return strings.TrimPrefix(err.Error(), "json: ")
 	case wrong.Field != "" && wrong.Field != name:
-		return fmt.Sprintf("%s is a %s, want %s", wrong.Field, wrong.Value, wrong.Type)
+		return fmt.Sprintf("%s is %s, want %s", wrong.Field, found(wrong.Value), wanted(wrong.Type))
 	default:
-		return fmt.Sprintf("a %s, want %s", wrong.Value, wrong.Type)
+		return fmt.Sprintf("%s, want %s", found(wrong.Value), wanted(wrong.Type))
+	}
+}
+
+// found names a value as encoding/json describes it.
+func found(value string) string {
+	switch value {
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	case "bool":
+		return "true or false"
+	}
+	if number, ok := strings.CutPrefix(value, "number "); ok {
+		return "the number " + number
+	}
+	return "a " + value
+}
+
+// wanted names what a Go type takes.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number, not negative"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Pointer:
+		return wanted(t.Elem())
+	default:
+		return t.String()
 	}
 }

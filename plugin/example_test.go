@@ -65,6 +65,14 @@ func ExampleMapStrings() {
 	// Output: {"id": 9007199254740993, "text": "hello", "tags": ["goodbye", "x"]} true <nil>
 }
 
+func ExampleGetMember() {
+	args := json.RawMessage(`{"to": "Ada", "amount": 250.5}`)
+	var amount float64
+	found, err := plugin.GetMember(args, "amount", &amount)
+	fmt.Println(found, amount, err)
+	// Output: true 250.5 <nil>
+}
+
 func ExampleSetMember() {
 	out, err := plugin.SetMember(json.RawMessage(`{"city": "Bern", "zip": 3000}`), "city", "Basel")
 	fmt.Println(string(out), err)

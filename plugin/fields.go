@@ -175,6 +175,37 @@ func writePayload(p payload) ([]byte, error) {
 	return splice(*raw, fields)
 }
 
+// GetMember decodes the value of the member named name into v and reports
+// whether there is one. An empty object, such as an absent field, has none. The
+// name has to be the same letter by letter: a struct's fields would also take
+// AMOUNT for amount, the last one winning, and a guardrail would judge another
+// value than the tool gets. The error is that of decoding, after the name, or
+// says that object is none.
+func GetMember(object json.RawMessage, name string, v any) (bool, error) {
+	if len(object) == 0 {
+		return false, nil
+	}
+	found := false
+	s := scanner{data: object}
+	s.onMember = func(member string, start, end int) error {
+		if member != name {
+			return nil
+		}
+		found = true
+		if err := json.Unmarshal(object[start:end], v); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+	if s.peek() != '{' {
+		return false, errors.New("not an object")
+	}
+	if err := s.document(); err != nil {
+		return false, err
+	}
+	return found, nil
+}
+
 // SetMember returns object with the member named name set to value, in place or
 // as the last; all else keeps its bytes. An empty object stands for {}. The
 // error is that of encoding value, or says that object is none.

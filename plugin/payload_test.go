@@ -159,6 +159,37 @@ func TestSetMember(t *testing.T) {
 	}
 }
 
+func TestGetMember(t *testing.T) {
+	for in, want := range map[string]struct {
+		found bool
+		value float64
+	}{
+		`{"a":{"amount":1},"amount": 101}`:          {true, 101},
+		`{"amount":101,"AMOUNT":1,"\u0041mount":2}`: {true, 101},
+		`{"\u0061mount":101}`:                       {true, 101},
+		`{"AMOUNT":1}`:                              {false, 7},
+		`{"amount":null}`:                           {true, 7},
+		` { } `:                                     {false, 7},
+		``:                                          {false, 7},
+	} {
+		value := 7.0
+		if found, err := GetMember(json.RawMessage(in), "amount", &value); err != nil || found != want.found || value != want.value {
+			t.Errorf("%s: got %v %v, %v", in, found, value, err)
+		}
+	}
+	for in, want := range map[string]string{
+		`[]`:               "not an object",
+		`null`:             "not an object",
+		`{"amount":1`:      "json: unexpected end",
+		`{"amount":"101"}`: "amount: json: cannot unmarshal string into Go value of type float64",
+	} {
+		var value float64
+		if found, err := GetMember(json.RawMessage(in), "amount", &value); err == nil || found || err.Error() != want {
+			t.Errorf("%s: got %v, %v", in, found, err)
+		}
+	}
+}
+
 // Null and absence are one for what may be absent: neither is an error, and
 // neither is written over the other.
 func TestNullIsAbsenceForOptionalFields(t *testing.T) {
