@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
@@ -94,7 +95,7 @@ func (h *local) invoke(ctx context.Context, payload []byte, id string) (out outc
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
-			out.result, out.err = nil, fmt.Errorf("%w: %v", errPanicked, fault)
+			out.result, out.err = nil, fmt.Errorf("%w: %v\n%s", errPanicked, fault, logs.Stack())
 		}
 	}()
 	out.result, out.err = h.p.Invoke(ctx, h.hook, sent, out.c)

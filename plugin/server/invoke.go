@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
@@ -124,7 +124,7 @@ func (p *served) call(ctx context.Context, log *slog.Logger, hook plugin.Hook, p
 	returned := false
 	defer func() {
 		if fault := recover(); fault != nil || !returned {
-			log.Error("plugin panicked", "plugin", p.Name, "hook", hook, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			log.Error("plugin panicked", "plugin", p.Name, "hook", hook, "panic", fmt.Sprint(fault), "stack", logs.Stack())
 			result, err = nil, errPanic
 		}
 	}()
