@@ -75,7 +75,7 @@ func (a *app) call(cmd *cobra.Command, f *callFlags) error {
 	if password := cmd.Flags().Lookup("keyfile-password").Value.String(); password != "" && (!strings.HasPrefix(password, "@") || strings.HasPrefix(password, "@@")) {
 		a.log.Warn("--keyfile-password: every user of this host can read a command line; give it as @FILE or in PLUGINS_CLIENT_MTLS_KEYFILE_PASSWORD")
 	}
-	payload, err := a.jsonArgument("payload", f.payload)
+	payload, err := a.jsonArgument("call", "payload", f.payload)
 	if err != nil {
 		return err
 	}
@@ -142,11 +142,11 @@ func hookNames() string {
 }
 
 // jsonArgument reads an argument that is a JSON object, @FILE or -.
-func (a *app) jsonArgument(flag, value string) (json.RawMessage, error) {
+func (a *app) jsonArgument(command, flag, value string) (json.RawMessage, error) {
 	raw, where := []byte(value), "--"+flag
 	var err error
 	switch {
-	case value == "-" && flag == "payload":
+	case value == "-" && command == "call" && flag == "payload":
 		where = "standard input"
 		raw, err = io.ReadAll(a.stdin)
 	case strings.HasPrefix(value, "@"):
@@ -158,10 +158,10 @@ func (a *app) jsonArgument(flag, value string) (json.RawMessage, error) {
 	}
 	raw = bytes.TrimSpace(raw)
 	if err := wire.Check(raw); err != nil {
-		return nil, usageError("sallyport call: %s is not JSON: %w", where, err)
+		return nil, usageError("sallyport %s: %s is not JSON: %w", command, where, err)
 	}
 	if wire.Kind(raw) != '{' {
-		return nil, usageError("sallyport call: %s is not a JSON object", where)
+		return nil, usageError("sallyport %s: %s is not a JSON object", command, where)
 	}
 	return raw, nil
 }
@@ -169,7 +169,7 @@ func (a *app) jsonArgument(flag, value string) (json.RawMessage, error) {
 // hookContext is the context of --context, or a fresh one.
 func (a *app) hookContext(value string) (json.RawMessage, error) {
 	if value != "" {
-		return a.jsonArgument("context", value)
+		return a.jsonArgument("call", "context", value)
 	}
 	return json.Marshal(&plugin.Context{
 		State: plugin.Object{}, Metadata: plugin.Object{},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport-mcp/sallyport/internal/config"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/plugin"
 	"github.com/sallyport-mcp/sallyport/plugin/conformance"
 )
 
@@ -18,6 +19,8 @@ type pluginTestFlags struct {
 	plugin  string
 	timeout time.Duration
 	all     bool
+
+	payloads []string // HOOK=JSON or HOOK=@FILE
 }
 
 func newPluginTest(a *app) *cobra.Command {
@@ -29,14 +32,19 @@ func newPluginTest(a *app) *cobra.Command {
 and plugin server, and print a table of what was checked.
 
 Each hook of each plugin is called a dozen times with harmless payloads, so do
-not point this at plugins that must not be called. How the server is reached is
-said by the same flags as for call --url, which PLUGINS_CLIENT_MTLS_* complete.
+not point this at plugins that must not be called. What a plugin does not change
+cannot show whether it leaves the rest alone: --payload gives a hook a payload
+that the plugin changes.
+
+How the server is reached is said by the same flags as for call --url, which
+PLUGINS_CLIENT_MTLS_* complete.
 
 Exit codes: 0 no rule is broken, 1 at least one is, or the server gave no answer,
 2 usage. Warnings break no rule.`,
 		Example: `  sallyport plugin-test http://127.0.0.1:8000/mcp
   sallyport plugin-test https://localhost:8000/mcp --plugin P \
-    --certfile certs/mcp/gateway/client.crt --keyfile certs/mcp/gateway/client.key --ca-bundle certs/mcp/gateway/ca.crt`,
+    --certfile certs/mcp/gateway/client.crt --keyfile certs/mcp/gateway/client.key --ca-bundle certs/mcp/gateway/ca.crt
+  sallyport plugin-test http://127.0.0.1:8000/mcp --payload 'tool_pre_invoke={"name":"say","args":{"text":"crap"}}'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return hint.Add(usageError("sallyport plugin-test: it needs one URL, not %d arguments", len(args)),
@@ -50,6 +58,7 @@ Exit codes: 0 no rule is broken, 1 at least one is, or the server gave no answer
 	flags.StringVar(&f.plugin, "plugin", "", "check this plugin alone (default: all of the server)")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up on one call after this long")
 	flags.BoolVar(&f.all, "all", false, "print what passed, too")
+	flags.StringArrayVar(&f.payloads, "payload", nil, "call a hook with this: HOOK=JSON or HOOK=@FILE; may be repeated")
 	urlTLSFlags(cmd, "")
 	return cmd
 }
@@ -57,6 +66,10 @@ Exit codes: 0 no rule is broken, 1 at least one is, or the server gave no answer
 func (a *app) pluginTest(cmd *cobra.Command, url string, f *pluginTestFlags) error {
 	if f.timeout <= 0 {
 		return usageError("sallyport plugin-test: --timeout has to be more than nothing, for example 5s")
+	}
+	payloads, err := a.hookPayloads(f.payloads)
+	if err != nil {
+		return err
 	}
 	mcp, err := config.LoadURL(url, config.Options{Flags: changedTLSFlags(cmd)})
 	if err != nil {
@@ -74,7 +87,7 @@ func (a *app) pluginTest(cmd *cobra.Command, url string, f *pluginTestFlags) err
 			Identity: tls.Identity, Profile: string(tls.Profile), Name: flagName(mcp.TLS),
 		}
 	}
-	results, err := conformance.Server(cmd.Context(), target, &conformance.Options{Timeout: f.timeout})
+	results, err := conformance.Server(cmd.Context(), target, &conformance.Options{Timeout: f.timeout, Payloads: payloads})
 	if printErr := a.printResults(results, f.all); printErr != nil {
 		return errors.Join(err, printErr)
 	}
@@ -82,6 +95,27 @@ func (a *app) pluginTest(cmd *cobra.Command, url string, f *pluginTestFlags) err
 		err = &exitError{code: exitFailed}
 	}
 	return err
+}
+
+// hookPayloads reads the values of --payload.
+func (a *app) hookPayloads(values []string) (map[plugin.Hook]string, error) {
+	payloads := map[plugin.Hook]string{}
+	for _, value := range values {
+		hook, given, ok := strings.Cut(value, "=")
+		if !ok || hook == "" || strings.ContainsAny(hook, "{@ ") {
+			return nil, hint.Add(usageError("sallyport plugin-test: --payload is %q, not HOOK=JSON or HOOK=@FILE", value),
+				`for example --payload 'tool_pre_invoke={"name":"say","args":{"text":"hello"}}'`)
+		}
+		if _, twice := payloads[plugin.Hook(hook)]; twice {
+			return nil, usageError("sallyport plugin-test: --payload gives %s two payloads", hook)
+		}
+		raw, err := a.jsonArgument("plugin-test", "payload", given)
+		if err != nil {
+			return nil, err
+		}
+		payloads[plugin.Hook(hook)] = string(raw)
+	}
+	return payloads, nil
 }
 
 // printResults prints a table, and the sums in a last line. Without all it

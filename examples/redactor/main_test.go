@@ -64,4 +64,4 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
-func TestConformance(t *testing.T) { plugintest.Test(t, newTest) }
+func TestConformance(t *testing.T) { plugintest.Test(t, newTest, nil) }

@@ -9,8 +9,8 @@
 // under many calls at once.
 //
 // The checks call each hook of each plugin a dozen times with harmless
-// payloads. They judge the form of the answers, not the verdicts: a plugin may
-// refuse any of them.
+// payloads, or with those of [Options]. They judge the form of the answers, not
+// the verdicts: a plugin may refuse any of them.
 package conformance
 
 import (
@@ -81,6 +81,12 @@ type Options struct {
 	// Grace is how long a hook may go on after its context has ended; zero
 	// means 5 s.
 	Grace time.Duration
+
+	// Payloads are payloads, as JSON, to call hooks with instead of the checks'
+	// own, which greet Ada: such as the plugin changes. Only then is it seen
+	// whether it leaves the rest alone. The checks add a number and a null.
+	// A payload of a hook that no plugin has is a failure.
+	Payloads map[plugin.Hook]string
 }
 
 func (o *Options) filled() Options {
@@ -142,4 +148,13 @@ func clip(text []byte) string {
 		return fmt.Sprintf("%.*q…", most, text)
 	}
 	return fmt.Sprintf("%q", text)
+}
+
+// brief shortens a payload, which is not a peer's and needs no quotes.
+func brief(payload []byte) string {
+	const most = 200
+	if text := []rune(string(payload)); len(text) > most {
+		return string(text[:most]) + "…"
+	}
+	return string(payload)
 }

@@ -28,6 +28,7 @@ func Plugin(ctx context.Context, p plugin.Plugin, o *Options) []Result {
 		h := &local{p: p, hook: hook, o: opts, report: r.about(hook)}
 		h.run(ctx)
 	}
+	opts.unused(r, hooks)
 	h := &local{p: p, hook: undeclared, o: opts, report: r}
 	if got := h.invoke(ctx, []byte(`{}`), "undeclared"); got.err == nil {
 		r.add("§6", "a hook that is not declared fails", failf("it gave a verdict"))
@@ -104,7 +105,7 @@ func (h *local) invoke(ctx context.Context, payload []byte, id string) (out outc
 }
 
 func (h *local) run(ctx context.Context) {
-	s := sampleOf(h.hook)
+	s := h.o.sample(h.report)
 	base := h.invoke(ctx, []byte(s.full), "base")
 	h.add("§4", ruleVerdict, base.verdict())
 	touched := pass
@@ -115,9 +116,21 @@ func (h *local) run(ctx context.Context) {
 	if base.result != nil && base.err == nil {
 		checkResult(h.report, s, base.result)
 	}
+	h.add("§3", ruleOptional, h.minimal(ctx, s, base))
 	h.add("§5", ruleMetadata, checkGlobal(base.c, "base"))
 	h.add("§5", ruleIsolated, h.concurrent(ctx, s))
 	h.add("§7", "a hook returns soon after its context ends", h.cancelled(ctx, s))
+}
+
+// minimal calls with a payload that has the required fields only.
+func (h *local) minimal(ctx context.Context, s sample, base outcome) verdict {
+	if base.err != nil {
+		return skipf("the plugin fails anyhow")
+	}
+	if got := h.invoke(ctx, []byte(s.minimal), "minimal"); got.err != nil {
+		return failf("the plugin failed on %s: %v", s.minimal, got.err)
+	}
+	return pass
 }
 
 // verdict judges a call that should have an outcome.

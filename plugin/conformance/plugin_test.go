@@ -50,6 +50,13 @@ func TestABrokenRuleOfAPluginIsNamed(t *testing.T) {
 		{"each call has a verdict or an error", warn, one, func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
 			return nil, &plugin.Error{Message: "no"}
 		}},
+		{"optional fields may be absent", fail, one, func(_ context.Context, _ plugin.Hook, payload json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
+			var p plugin.ToolPre
+			if err := json.Unmarshal(payload, &p); err != nil {
+				return nil, err
+			}
+			return plugin.Continue(), json.Unmarshal(p.Args, &struct{}{})
+		}},
 		{"the payload belongs to the caller", fail, one, func(_ context.Context, _ plugin.Hook, payload json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
 			payload[len(payload)-1] = ' '
 			return plugin.Continue(), nil

@@ -12,6 +12,7 @@ import (
 // The rules about a verdict, in the same words for a plugin and a server.
 const (
 	ruleVerdict  = "each call has a verdict or an error"
+	ruleOptional = "optional fields may be absent"
 	rulePayload  = "modified_payload has the hook's shape"
 	ruleFixed    = "only the hook's own fields are changed"
 	ruleNumbers  = "numbers and nulls in free-form objects survive"
@@ -26,7 +27,10 @@ func checkResult(r report, s sample, result *plugin.Result) {
 	r.add("§4", ruleReason, checkViolation(result))
 	modified := result.ModifiedPayload
 	if wire.IsNull(modified) {
-		why := skipf("the plugin changed nothing")
+		why := skipf("the plugin changed nothing: a payload that it changes shows more")
+		if s.given {
+			why = skipf("the plugin changed nothing of the payload given")
+		}
 		r.add("§4", rulePayload, why)
 		if s.fixed != "" {
 			r.add("§7", ruleFixed, why)
@@ -114,8 +118,24 @@ func shape(hook plugin.Hook, modified json.RawMessage) error {
 		}
 		return nil
 	}
+	return decode(hook, modified)
+}
+
+// checkPayload says why given is no payload of the hook.
+func checkPayload(hook plugin.Hook, given json.RawMessage) error {
+	if err := wire.Check(given); err != nil {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	if wire.Kind(given) != '{' {
+		return errors.New("not an object")
+	}
+	return decode(hook, given)
+}
+
+// decode reads a payload as the hook's type does.
+func decode(hook plugin.Hook, raw json.RawMessage) error {
 	if v := payloadOf(hook); v != nil {
-		return json.Unmarshal(modified, v)
+		return json.Unmarshal(raw, v)
 	}
 	return nil
 }
@@ -127,6 +147,8 @@ func payloadOf(hook plugin.Hook) any {
 		plugin.PromptPreFetch: &plugin.PromptPre{}, plugin.PromptPostFetch: &plugin.PromptPost{},
 		plugin.ResourcePreFetch: &plugin.ResourcePre{}, plugin.ResourcePostFetch: &plugin.ResourcePost{},
 		plugin.AgentPreInvoke: &plugin.AgentPre{}, plugin.AgentPostInvoke: &plugin.AgentPost{},
+		plugin.HTTPPreRequest: &plugin.HTTPPre{}, plugin.HTTPPostRequest: &plugin.HTTPPost{},
+		plugin.HTTPAuthResolveUser: &plugin.ResolveUser{}, plugin.HTTPAuthCheckPermission: &plugin.CheckPermission{},
 	}
 	return payloads[hook]
 }

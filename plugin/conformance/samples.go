@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -19,6 +21,9 @@ type sample struct {
 	// free leads to a free-form object of the payload that holds n: big and
 	// z: null; empty when there is none.
 	free []string
+
+	// given says that full is the caller's.
+	given bool
 
 	// fixed is the field that the hook may not change; empty when there is none.
 	fixed string
@@ -93,6 +98,53 @@ func sampleOf(hook plugin.Hook) sample {
 		return s
 	}
 	return sample{full: `{"text":"Hello, Ada"}`, minimal: `{}`}
+}
+
+// ruleGiven is about [Options.Payloads].
+const ruleGiven = "the payload given is one of the hook"
+
+// sample is that of a hook, with the payload given for it, if there is one. A
+// payload that is none of the hook is reported.
+func (o *Options) sample(r report) sample {
+	s := sampleOf(r.hook)
+	given, ok := o.Payloads[r.hook]
+	if !ok {
+		return s
+	}
+	if err := checkPayload(r.hook, []byte(given)); err != nil {
+		r.add("§3", ruleGiven, failf("%v: %s", err, brief([]byte(given))))
+		return s
+	}
+	r.add("§3", ruleGiven, pass)
+	s.full, s.given = string(withNumber([]byte(given), s.free)), true
+	return s
+}
+
+// unused reports payloads of hooks that no plugin has.
+func (o *Options) unused(r report, hooks []plugin.Hook) {
+	for _, hook := range slices.Sorted(maps.Keys(o.Payloads)) {
+		if !slices.Contains(hooks, hook) {
+			r.about(hook).add("§3", ruleGiven, failf("no plugin has the hook"))
+		}
+	}
+}
+
+// withNumber adds big and a null to the free-form object that path leads to,
+// and that object where it is missing.
+func withNumber(payload json.RawMessage, path []string) json.RawMessage {
+	if len(path) == 0 {
+		return payload
+	}
+	inner := wire.Member(payload, path[0])
+	switch {
+	case !wire.IsNull(inner) && wire.Kind(inner) != '{': // a result that is a text
+		return payload
+	case len(path) > 1:
+		inner = withNumber(inner, path[1:])
+	default:
+		inner = wire.SetMember(nil, wire.SetMember(nil, inner, "n", []byte(big)), "z", []byte("null"))
+	}
+	return wire.SetMember(nil, payload, path[0], inner)
 }
 
 // withUnknown adds a member that nobody knows.

@@ -36,7 +36,7 @@ func (c *checker) plugin(ctx context.Context, info remote.Info) error {
 	}
 	defer func() { _ = p.Close() }() // nothing is left to lose
 	for _, hook := range info.Hooks {
-		h := &served{report: r.about(hook), p: p, name: info.Name, hook: hook}
+		h := &served{report: r.about(hook), p: p, name: info.Name, hook: hook, o: &c.o}
 		h.run(ctx)
 	}
 	return nil
@@ -121,6 +121,7 @@ type served struct {
 	p    *remote.Plugin
 	name string
 	hook plugin.Hook
+	o    *Options
 }
 
 func (h *served) call(ctx context.Context, payload []byte, context json.RawMessage) (*remote.Answer, error) {
@@ -128,7 +129,7 @@ func (h *served) call(ctx context.Context, payload []byte, context json.RawMessa
 }
 
 func (h *served) run(ctx context.Context) {
-	s := sampleOf(h.hook)
+	s := h.o.sample(h.report)
 	base, err := h.call(ctx, []byte(s.full), contextOf("base"))
 	switch {
 	case err != nil:
@@ -206,7 +207,7 @@ func (h *served) variants(ctx context.Context, s sample, failing bool) {
 		context       json.RawMessage
 	}
 	all := []variant{
-		{"§3", "optional fields may be absent", []byte(s.minimal), []byte(`{"state":{},"global_context":{"request_id":"minimal","state":{},"metadata":{}},"metadata":{}}`)},
+		{"§3", ruleOptional, []byte(s.minimal), []byte(`{"state":{},"global_context":{"request_id":"minimal","state":{},"metadata":{}},"metadata":{}}`)},
 		{"§3", "unknown fields are ignored", withUnknown(s.full), withUnknown(string(contextOf("unknown")))},
 		{"§5", "user may be an object", []byte(s.full), wire.SetMember(nil, contextOf("x"), "global_context",
 			[]byte(`{"request_id":"user","user":{"email":"ada@example.com"},"state":{},"metadata":{}}`))},
@@ -224,7 +225,7 @@ func (h *served) variants(ctx context.Context, s sample, failing bool) {
 		case err != nil:
 			h.add(v.section, v.rule, failf("%v", err))
 		case got.Error != nil:
-			h.add(v.section, v.rule, failf("the plugin failed: %s", got.Error.Message))
+			h.add(v.section, v.rule, failf("the plugin failed on %s: %s", brief(v.payload), got.Error.Message))
 		default:
 			h.add(v.section, v.rule, pass)
 		}

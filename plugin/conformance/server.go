@@ -88,11 +88,14 @@ func Server(ctx context.Context, t Target, o *Options) ([]Result, error) {
 		return c.results, fmt.Errorf("initialize at %s: %w", t.URL, err)
 	}
 	c.tools(ctx, r)
+	var hooks []plugin.Hook
 	for _, info := range c.infos {
+		hooks = append(hooks, info.Hooks...)
 		if err := c.plugin(ctx, info); err != nil {
 			return c.results, err
 		}
 	}
+	c.o.unused(r, hooks)
 	return c.results, nil
 }
 

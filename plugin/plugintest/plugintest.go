@@ -1,10 +1,11 @@
-// Package plugintest helps to test plugins: [Start] runs one behind real mutual
-// TLS, as a gateway would find it, and [Test] checks it against the protocol.
+// Package plugintest helps to test plugins: [Config] is what a plugin is made
+// of, [Start] runs one behind real mutual TLS, as a gateway would find it, and
+// [Test] checks it against the protocol.
 //
 //	func TestConformance(t *testing.T) {
 //		plugintest.Test(t, func() (plugin.Plugin, error) {
-//			return newHello(plugin.Config{Raw: json.RawMessage(`{}`)})
-//		})
+//			return newHello(plugintest.Config(t, `{"greeting": "Hi"}`))
+//		}, nil)
 //	}
 //
 // Certificates are made for the test and thrown away with it.
@@ -28,6 +29,19 @@ import (
 
 // Name is the name of the plugin on the server that [Start] starts.
 const Name = "Plugin"
+
+// Config is the configuration of a plugin with [Name]: config is what a plugin
+// file has under `config:`, as JSON; empty stands for {}. What the plugin logs
+// goes to the test's log, until the test ends.
+func Config(tb testing.TB, config string) plugin.Config {
+	tb.Helper()
+	if config == "" {
+		config = "{}"
+	}
+	return plugin.Config{
+		Name: Name, Raw: json.RawMessage(config), Logger: slog.New(slog.NewTextHandler(tb.Output(), nil)),
+	}
+}
 
 // Running is a plugin on a plugin server of its own, and a client of it. It
 // implements [plugin.Plugin]: its Invoke goes over the network.
@@ -120,7 +134,9 @@ func (r *Running) Invoke(ctx context.Context, hook plugin.Hook, payload json.Raw
 // Test checks plugins that newPlugin makes against the protocol: one in this
 // process, and one behind mutual TLS. Each broken rule fails a subtest of its
 // name; what is only a pity is logged. A plugin that is an [io.Closer] is closed.
-func Test(t *testing.T, newPlugin func() (plugin.Plugin, error)) {
+// A nil o is the zero value; its Payloads are worth giving for a plugin that
+// changes few payloads.
+func Test(t *testing.T, newPlugin func() (plugin.Plugin, error), o *conformance.Options) {
 	t.Helper()
 	create := func(t *testing.T) plugin.Plugin {
 		t.Helper()
@@ -138,13 +154,13 @@ func Test(t *testing.T, newPlugin func() (plugin.Plugin, error)) {
 		return p
 	}
 	t.Run("in process", func(t *testing.T) {
-		report(t, conformance.Plugin(t.Context(), create(t), nil))
+		report(t, conformance.Plugin(t.Context(), create(t), o))
 	})
 	t.Run("over mutual TLS", func(t *testing.T) {
 		r := Start(t, create(t))
 		results, err := conformance.Server(t.Context(), conformance.Target{
 			URL: r.URL, Plugin: Name, TLS: &conformance.TLS{CertFile: r.CertFile, KeyFile: r.KeyFile, CABundle: r.CABundle},
-		}, nil)
+		}, o)
 		report(t, results)
 		if err != nil {
 			t.Error(err)
