@@ -3,13 +3,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
 	"github.com/sallyport-mcp/sallyport/plugin/server"
 )
 
-// hello greets whoever a tool call names, and lets no call pass that names nobody.
+// hello puts a greeting before the text of each tool call, and lets no call pass
+// that has none.
 type hello struct {
 	Greeting string `json:"greeting"`
 }
@@ -17,12 +17,12 @@ type hello struct {
 var _ plugin.ToolPreInvoker = (*hello)(nil)
 
 func (h *hello) ToolPreInvoke(_ context.Context, p *plugin.ToolPre, _ *plugin.Context) (*plugin.Result, error) {
-	var args struct{ Name string }
-	if err := json.Unmarshal(p.Args, &args); err != nil || args.Name == "" {
-		return plugin.Refuse(&plugin.Violation{Reason: "Nobody to greet", Description: "The call names nobody", Code: "no_name"}), nil
+	var text string
+	if _, err := plugin.GetMember(p.Args, "text", &text); err != nil || text == "" {
+		return plugin.Refuse(&plugin.Violation{Reason: "Nothing to greet", Description: "The call has no text", Code: "no_text"}), nil
 	}
 	var err error
-	if p.Args, err = plugin.SetMember(p.Args, "name", h.Greeting+", "+args.Name); err != nil {
+	if p.Args, err = plugin.SetMember(p.Args, "text", h.Greeting+", "+text); err != nil {
 		return nil, err
 	}
 	return plugin.Modified(p)

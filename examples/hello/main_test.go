@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
 
@@ -10,15 +9,16 @@ import (
 )
 
 func TestHelloGreets(t *testing.T) {
-	p, err := newHello(plugin.Config{Raw: json.RawMessage(`{"greeting": "Hi"}`)})
+	p, err := newHello(plugintest.Config(t, `{"greeting": "Hi"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for payload, want := range map[string]string{
-		`{"name": "greet", "args": {"name": "Ada", "id": 9007199254740993}}`: `{"name": "greet", "args": {"name": "Hi, Ada", "id": 9007199254740993}}`,
-		`{"name": "greet"}`: "", // refused
+		`{"name": "write", "args": {"text": "Ada", "id": 9007199254740993}}`: `{"name": "write", "args": {"text": "Hi, Ada", "id": 9007199254740993}}`,
+		`{"name": "write", "args": {"TEXT": "Ada"}}`:                         "", // refused
+		`{"name": "write"}`: "",
 	} {
-		r, err := p.Invoke(context.Background(), plugin.ToolPreInvoke, json.RawMessage(payload), &plugin.Context{})
+		r, err := p.Invoke(t.Context(), plugin.ToolPreInvoke, json.RawMessage(payload), &plugin.Context{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,6 +30,6 @@ func TestHelloGreets(t *testing.T) {
 
 func TestConformance(t *testing.T) {
 	plugintest.Test(t, func() (plugin.Plugin, error) {
-		return newHello(plugin.Config{Raw: json.RawMessage(`{}`)})
-	})
+		return newHello(plugintest.Config(t, ""))
+	}, nil)
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
 const guide = "../../docs/writing-plugins.md"
@@ -24,7 +26,7 @@ func TestTheGuideWorks(t *testing.T) {
 	dir := t.TempDir()
 	build(t, ".", filepath.Join(dir, "hello"), ".")
 	build(t, "../..", filepath.Join(dir, "sallyport"), "./cmd/sallyport")
-	for _, name := range []string{"hello.yaml", "gateway.yaml"} {
+	for _, name := range []string{"hello.yaml", "gateway.yaml", "sallyport.yaml"} {
 		write(t, filepath.Join(dir, name), read(t, name))
 	}
 	run := func(line string, wantExit int) string {
@@ -46,7 +48,7 @@ func TestTheGuideWorks(t *testing.T) {
 	run("sallyport certs plugin Hello --profile modern", 0)
 	run("sallyport certs gateway --profile modern", 0)
 
-	address := start(t, dir, text, "./hello --config hello.yaml")
+	address := start(t, dir, text, "./hello --config hello.yaml", "", true)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -54,10 +56,10 @@ func TestTheGuideWorks(t *testing.T) {
 	client := strings.Replace(read(t, "gateway.yaml"), ":8000/", ":"+port+"/", 1)
 	write(t, filepath.Join(dir, "gateway.yaml"), client)
 
-	got := run(`sallyport call --config gateway.yaml --plugin Hello --hook tool_pre_invoke --payload '{"name": "greet", "args": {"name": "Ada"}}'`, 0)
+	got := run(`sallyport call --config gateway.yaml --plugin Hello --hook tool_pre_invoke --payload '{"name": "write", "args": {"text": "Ada"}}'`, 0)
 	sameJSON(t, got, block(t, text, `"modified_payload"`))
-	got = run(`sallyport call --config gateway.yaml --plugin Hello --hook tool_pre_invoke --payload '{"name": "greet", "args": {}}'`, 3)
-	sameJSON(t, got, block(t, text, `"no_name"`))
+	got = run(`sallyport call --config gateway.yaml --plugin Hello --hook tool_pre_invoke --payload '{"name": "read", "args": {}}'`, 3)
+	sameJSON(t, got, block(t, text, `"no_text"`))
 
 	// The guide's port is 8000; the test's server has one of its own.
 	check := func(line string) {
@@ -74,26 +76,60 @@ func TestTheGuideWorks(t *testing.T) {
 	}
 	check("sallyport plugin-test https://localhost:8000/mcp --certfile certs/mcp/gateway/client.crt --keyfile certs/mcp/gateway/client.key --ca-bundle certs/mcp/gateway/ca.crt")
 
+	behindGateway(t, dir, text)
+
 	// Without a certificate nothing is answered.
 	write(t, filepath.Join(dir, "gateway.yaml"), strings.NewReplacer(
 		"        certfile: certs/mcp/gateway/client.crt\n", "",
 		"        keyfile: certs/mcp/gateway/client.key\n", "").Replace(client))
-	if got := run(`sallyport call --config gateway.yaml --plugin Hello --hook tool_pre_invoke --payload '{"name": "greet", "args": {"name": "Ada"}}'`, 1); got != "" {
+	if got := run(`sallyport call --config gateway.yaml --plugin Hello --hook tool_pre_invoke --payload '{"name": "write", "args": {"text": "Ada"}}'`, 1); got != "" {
 		t.Errorf("without a certificate: got %s", got)
 	}
 }
 
-// start runs the server on a port of its own and waits until it listens. The
-// test's end stops it, which must be a clean end.
-func start(t *testing.T, dir, text, line string) (address string) {
+// behindGateway does section 6: a tool of the notes is called with curl.
+func behindGateway(t *testing.T, dir, text string) {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("REQUIRE_TOOLS") == "" {
+		t.Log("curl is not installed: the gateway is not tried")
+		return
+	}
+	notes, err := filepath.Abs("../notes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := strings.Replace(read(t, "sallyport.yaml"), "cwd: ../notes", "cwd: "+notes, 1)
+	write(t, filepath.Join(dir, "sallyport.yaml"), file)
+	address := start(t, dir, text, "sallyport gateway", " --listen 127.0.0.1:0", false)
+	_, line, ok := strings.Cut(text, "\ncurl ")
+	line, _, end := strings.Cut(line, "\n```")
+	if !ok || !end {
+		t.Fatalf("%s does not call curl", guide)
+	}
+	line = "curl " + strings.Replace(line, "127.0.0.1:4444", address, 1)
+	for said, c := range map[string]struct{ tool, args string }{
+		"note 1: Good morning, Ada":              {"write", `{"text": "Ada"}`},
+		"Plugin Violation: The call has no text": {"read", `{}`},
+	} {
+		called := strings.NewReplacer("write", c.tool, `{"text": "Ada"}`, c.args).Replace(line)
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", called).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), `"text":"`+said+`"`) || !strings.Contains(text, said) {
+			t.Errorf("%s: %v\n%s", called, err, out)
+		}
+	}
+}
+
+// start runs a line of the guide, and more behind it, on a port of its own and
+// waits until it listens. The test's end stops it, which must be a clean end.
+func start(t *testing.T, dir, text, line, more string, tls bool) (address string) {
 	t.Helper()
 	if !strings.Contains(text, "\n"+line+"\n") {
 		t.Fatalf("%s does not say: %s", guide, line)
 	}
 	// Not by t.Context: that kills before the clean-up below can ask nicely.
-	cmd := exec.CommandContext(context.Background(), "sh", "-c", "exec "+line)
+	cmd := exec.CommandContext(context.Background(), "sh", "-c", "exec "+line+more)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PLUGINS_SERVER_PORT=0")
+	cmd.Env = append(os.Environ(), "PLUGINS_SERVER_PORT=0", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +146,7 @@ func start(t *testing.T, dir, text, line string) (address string) {
 			t.Log(lines.Text())
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the server ended with %v", err)
+			t.Errorf("%s ended with %v", line, err)
 		}
 	})
 	for lines.Scan() {
@@ -119,15 +155,25 @@ func start(t *testing.T, dir, text, line string) (address string) {
 			TLS       bool
 		}
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" {
-			if !entry.TLS {
-				t.Fatal("the server listens without TLS")
+			if entry.TLS != tls {
+				t.Fatalf("%s listens with TLS %v, want %v", line, entry.TLS, tls)
 			}
 			return entry.Addr
 		}
 		t.Log(lines.Text())
 	}
-	t.Fatal("the server does not listen")
+	t.Fatalf("%s does not listen", line)
 	return ""
+}
+
+// TestTheGuideListsTheHooks: a hook that is added gets its line.
+func TestTheGuideListsTheHooks(t *testing.T) {
+	text := read(t, guide)
+	for _, hook := range plugin.Hooks() {
+		if !strings.Contains(text, "\n| `"+string(hook)+"` | ") {
+			t.Errorf("%s does not list %s", guide, hook)
+		}
+	}
 }
 
 // TestTheGuideQuotesTheFiles keeps each quoted block equal to its file, and
@@ -156,7 +202,7 @@ func TestTheGuideQuotesTheFiles(t *testing.T) {
 					t.Errorf("%s does not have the line %s", name, line)
 				}
 			}
-		} else if !strings.Contains(file, body+"\n") {
+		} else if body = strings.ReplaceAll(body, "../sallyport/examples/", "../"); !strings.Contains(file, body+"\n") {
 			t.Errorf("the guide's quotation of %s differs from the file", name)
 		}
 	}

@@ -13,12 +13,13 @@ const rules = `{"rules": [
 	{"users": ["root"], "tools": ["*"]}
 ]}`
 
-func newTest() (plugin.Plugin, error) {
-	return newPolicy(plugin.Config{Raw: json.RawMessage(rules)})
+func newTest(t *testing.T) (plugin.Plugin, error) {
+	t.Helper()
+	return newPolicy(plugintest.Config(t, rules))
 }
 
 func TestWhoMayCallWhat(t *testing.T) {
-	p, err := newTest()
+	p, err := newTest(t)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +59,13 @@ func TestConfiguration(t *testing.T) {
 		`{"rules": [{"users": ["*"], "tools": ["a", "["]}]}`: "rules[0].tools[1]: not a pattern",
 		`{"rules": [{"user": ["*"]}]}`:                       `rules: unknown field "user"`,
 	} {
-		_, err := newPolicy(plugin.Config{Raw: json.RawMessage(raw)})
+		_, err := newPolicy(plugintest.Config(t, raw))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", raw, err, want)
 		}
 	}
 }
 
-func TestConformance(t *testing.T) { plugintest.Test(t, newTest, nil) }
+func TestConformance(t *testing.T) {
+	plugintest.Test(t, func() (plugin.Plugin, error) { return newTest(t) }, nil)
+}

@@ -5,15 +5,17 @@ import (
 	"testing"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
+	"github.com/sallyport-mcp/sallyport/plugin/conformance"
 	"github.com/sallyport-mcp/sallyport/plugin/plugintest"
 )
 
-func newTest() (plugin.Plugin, error) {
-	return newRedactor(plugin.Config{Raw: json.RawMessage(`{"placeholder": "mail"}`)})
+func newTest(t *testing.T) (plugin.Plugin, error) {
+	t.Helper()
+	return newRedactor(plugintest.Config(t, `{"placeholder": "mail"}`))
 }
 
 func TestAddressesComeBack(t *testing.T) {
-	p, err := newTest()
+	p, err := newTest(t)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func TestAddressesComeBack(t *testing.T) {
 }
 
 func TestAnotherRequestSeesNothing(t *testing.T) {
-	p, err := newTest()
+	p, err := newTest(t)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,10 +60,14 @@ func TestConfiguration(t *testing.T) {
 		`{"placeholder": ""}`: "placeholder: empty",
 		`{"placholder": "x"}`: "placholder: unknown key",
 	} {
-		if _, err := newRedactor(plugin.Config{Raw: json.RawMessage(raw)}); err == nil || err.Error() != want {
+		if _, err := newRedactor(plugintest.Config(t, raw)); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", raw, err, want)
 		}
 	}
 }
 
-func TestConformance(t *testing.T) { plugintest.Test(t, newTest, nil) }
+func TestConformance(t *testing.T) {
+	plugintest.Test(t, func() (plugin.Plugin, error) { return newTest(t) }, &conformance.Options{
+		Payloads: map[plugin.Hook]string{plugin.ToolPreInvoke: `{"name": "mail", "args": {"to": "ada@example.com"}}`},
+	})
+}
