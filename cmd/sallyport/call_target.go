@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -69,8 +68,15 @@ func changedTLSFlags(cmd *cobra.Command) map[string]string {
 }
 
 // reach completes target by how its server is reached: where, and with which
-// TLS. name, unless it is nil, names fields in errors.
+// TLS; or what starts it. name, unless it is nil, names fields in errors.
 func (a *app) reach(target *remote.Config, mcp *config.MCP, name func(string) string) error {
+	if mcp.Proto == config.Stdio {
+		target.Stdio = stdioOf(mcp)
+		if key, err := target.Stdio.Check(); err != nil {
+			return fmt.Errorf("%s: %w", mcp.Name(key), err)
+		}
+		return nil
+	}
 	target.URL, target.UDS = mcp.URL.V, mcp.UDS.V
 	if mcp.TLS == nil {
 		return nil
@@ -85,10 +91,9 @@ func (a *app) reach(target *remote.Config, mcp *config.MCP, name func(string) st
 	return err
 }
 
-// errStdioPlugin refuses a plugin server that would have to be started.
-func errStdioPlugin() error {
-	return hint.Add(errors.New("plugin servers on stdio (proto STDIO) are not supported"),
-		"start the plugin server by itself and use proto STREAMABLEHTTP with its url")
+// stdioOf is a plugin server that is started, as internal/remote takes it.
+func stdioOf(m *config.MCP) *remote.Stdio {
+	return &remote.Stdio{Cmd: m.Cmd.V, Script: m.Script.V, Env: m.Env, Cwd: m.Cwd.V}
 }
 
 // flagName names a field for who gave no file: what nobody set is a flag.
@@ -119,8 +124,6 @@ func (a *app) callEntry(f *callFlags) (*config.Client, *config.Plugin, error) {
 	case entry.MCP == nil:
 		return nil, nil, fail(hint.Add(fmt.Errorf("kind %s is not external: it runs in the gateway's own process", entry.Kind),
 			"to call it over the network, serve it with `sallyport plugin-server`"))
-	case entry.MCP.Proto == config.Stdio:
-		return nil, nil, fail(errStdioPlugin())
 	case !entry.Enabled():
 		a.log.Warn("the plugin's mode is disabled: a gateway would not call it", "plugin", entry.Name)
 	}

@@ -68,8 +68,11 @@ func (a *app) checkFiles(file string, r *config.Report) config.Problems {
 		if p.MCP.TLS != nil {
 			c.clientTLS(p.Name, p.MCP.TLS, p.MCP.URL.Source)
 		}
-		c.exists("script", p.MCP.Script)
-		c.exists("cwd", p.MCP.Cwd)
+		if p.MCP.Proto == config.Stdio {
+			if key, err := stdioOf(p.MCP).Check(); err != nil {
+				c.report(p.MCP.SourceOf(key), fmt.Errorf("plugin %s: %s: %w", p.Name, key, err))
+			}
+		}
 	}
 	return c.found
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/builtin"
@@ -94,9 +95,6 @@ func (a *app) newPlugin(p *config.Plugin, s *config.Settings) (plugin.Plugin, er
 		}
 		return made, err
 	}
-	if p.MCP.Proto == config.Stdio {
-		return nil, errStdioPlugin()
-	}
 	target := remote.Config{Name: p.Name, Timeout: p.Timeout, Hooks: p.Hooks, HealthInterval: s.HealthCheckInterval, MaxPayload: s.MaxPayloadBytes}
 	if err := a.reach(&target, p.MCP, nil); err != nil {
 		return nil, err
@@ -117,7 +115,9 @@ func (ps *gatewayPlugins) close(log *slog.Logger) {
 			log.Warn(err.Error())
 		}
 	}
+	var closing sync.WaitGroup // one that is a process may take its time
 	for _, c := range ps.closers {
-		_ = c.Close() // nothing is left to lose
+		closing.Go(func() { _ = c.Close() }) // nothing is left to lose
 	}
+	closing.Wait()
 }

@@ -76,32 +76,20 @@ func (l *loader) clientOf(file *value) *Client {
 
 // mcp reads how an entry is reached.
 func (l *loader) mcp(p *Plugin, v *value, path string, requireTLS Value[bool]) *MCP {
-	m := &MCP{Proto: l.proto(v), Env: textMap(v.get("env")), Cmd: v.texts("cmd")}
+	m := &MCP{Proto: l.proto(v), Env: textMap(v.get("env")), Cmd: Value[[]string]{V: v.texts("cmd")}}
+	if cmd := v.get("cmd"); cmd != nil {
+		m.Cmd.Source = cmd.source()
+	}
 	key := func(name string) origin { return origin{file: v.get(name), key: path + "." + name} }
 	m.URL = l.text(key("url"), textShape, "")
 	m.UDS = l.text(key("uds"), pathShape, "")
 	m.Script = l.text(key("script"), pathShape, "")
 	m.Cwd = l.text(key("cwd"), pathShape, "")
-	misplaced := func(names ...string) {
-		for _, name := range names {
-			if f := v.get(name); f != nil {
-				l.complain(p, f.key, fmt.Sprintf("%s.%s does not go with proto %s", path, name, m.Proto), "")
-			}
-		}
-	}
 	if m.Proto == Stdio {
-		misplaced("url", "uds", "tls")
-		switch {
-		case len(m.Cmd) == 0 && m.Script.V == "":
-			l.complain(p, v.key, path+": proto STDIO needs cmd or script", "")
-		case len(m.Cmd) > 0 && m.Script.V != "":
-			l.complain(p, v.key, path+": cmd and script exclude each other", "")
-		case len(m.Cmd) > 0 && strings.TrimSpace(m.Cmd[0]) == "":
-			l.complain(p, v.get("cmd").pos, path+".cmd begins with an empty word", "")
-		}
+		l.stdio(p, m, v, path)
 		return m
 	}
-	misplaced("cmd", "env", "cwd", "script")
+	l.misplaced(p, m, v, path, "remove it, or say proto: STDIO to start the plugin server with it", "cmd", "env", "cwd", "script")
 	tls := v.get("tls")
 	if m.UDS.V != "" {
 		if tls != nil && !tls.word {
@@ -238,18 +226,6 @@ func (l *loader) clientTLS(p *Plugin, block *value, path string, urlAt Position)
 			fmt.Sprintf("set %s or %sCA_BUNDLE; the word %s stands for the system's roots", setting, envMTLS, SystemRoots))
 	}
 	return t
-}
-
-// textMap reads an object of texts.
-func textMap(v *value) map[string]string {
-	if v == nil || !v.ok || len(v.fields) == 0 {
-		return nil
-	}
-	out := make(map[string]string, len(v.fields))
-	for key, f := range v.fields {
-		out[key] = f.text
-	}
-	return out
 }
 
 // LoadURL reads how to reach a plugin server that no file tells of: its URL,

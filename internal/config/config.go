@@ -178,8 +178,9 @@ type MCP struct {
 	UDS Value[string] // a Unix socket to dial instead of URL's host; empty means TCP
 	TLS *ClientTLS    // nil means plaintext
 
-	// Cmd or Script starts a plugin server on stdio; exactly one is set.
-	Cmd         []string
+	// Cmd or Script starts a plugin server on stdio; exactly one is set. The
+	// values of Env are secrets.
+	Cmd         Value[[]string]
 	Script, Cwd Value[string]
 	Env         map[string]string
 }

@@ -33,6 +33,14 @@ func (t *ClientTLS) SourceOf(field string) Source {
 // Name is that of ServerTLS, for mtls.ClientConfig.Name.
 func (t *ClientTLS) Name(field string) string { return named("mcp.tls."+field, t.SourceOf(field)) }
 
+// SourceOf is that of the value of one of the keys cmd, script and cwd.
+func (m *MCP) SourceOf(key string) Source {
+	return map[string]Source{"cmd": m.Cmd.Source, "script": m.Script.Source, "cwd": m.Cwd.Source}[key]
+}
+
+// Name names such a key with where it stands.
+func (m *MCP) Name(key string) string { return named("mcp."+key, m.SourceOf(key)) }
+
 func named(key string, src Source) string {
 	switch {
 	case src.Flag != "":

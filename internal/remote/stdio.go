@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -135,11 +137,7 @@ func (s *Stdio) Check() (field string, err error) {
 		return "cmd", err
 	}
 	if s.Cwd != "" {
-		info, err := os.Stat(s.Cwd)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is no folder", s.Cwd)
-		}
-		if err != nil {
+		if err := checkFolder(s.Cwd); err != nil {
 			return "cwd", err
 		}
 	}
@@ -150,4 +148,19 @@ func (s *Stdio) Check() (field string, err error) {
 		return "cmd", hint.Add(err, "give the program's full path, or see that PATH has its folder")
 	}
 	return "", nil
+}
+
+func checkFolder(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(abs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s does not exist", abs)
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is no folder", abs)
+	}
+	return err
 }

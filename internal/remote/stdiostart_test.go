@@ -101,7 +101,7 @@ func TestStdioCheckNamesTheFieldAtFault(t *testing.T) {
 		"a folder":            {Stdio{Script: dir}, "script", dir + " is no file", ""},
 		"not executable":      {Stdio{Script: "plain", Cwd: dir}, "script", "plain cannot be executed", "chmod +x"},
 		"no interpreter":      {Stdio{Script: "a.py", Cwd: dir, Env: nowhere}, "script", "is run with python3: ", "cmd: [INTERPRETER, SCRIPT]"},
-		"no such folder":      {Stdio{Cmd: []string{"sh"}, Cwd: dir + "/none"}, "cwd", "no such file", ""},
+		"no such folder":      {Stdio{Cmd: []string{"sh"}, Cwd: dir + "/none"}, "cwd", "none does not exist", ""},
 		"a file as folder":    {Stdio{Cmd: []string{"sh"}, Cwd: dir + "/plain"}, "cwd", "is no folder", ""},
 		"both":                {Stdio{Cmd: []string{"sh"}, Script: "a.py"}, "cmd", "both cmd and script", ""},
 		"neither":             {Stdio{}, "cmd", "neither cmd nor script", ""},
