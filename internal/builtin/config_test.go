@@ -1,8 +1,12 @@
 package builtin
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -38,6 +42,9 @@ func TestConfigFaultsAreNamedByPath(t *testing.T) {
 		{"no list", "header_filter", `{"filter_headers":"Cookie"}`, "filter_headers: not a list"},
 		{"a header that is a number", "header_filter", `{"filter_headers":["Cookie",1]}`, "filter_headers[1]: not a string"},
 		{"an empty header", "header_filter", `{"allow_passthrough_headers":[""]}`, "allow_passthrough_headers[0]: empty"},
+		{"tokens", "output_length_guard", `{"limit_mode":"token","max_tokens":5}`, "limit_mode: tokens are not counted here: give the limit in characters, as max_chars"},
+		{"a sliding window", "rate_limiter", `{"by_user":"5/m","algorithm":"sliding_window"}`, "algorithm: there is only fixed_window, which can let twice the rate through around the end of a window"},
+		{"by server", "rate_limiter", `{"by_user_per_server":"5/m"}`, "by_user_per_server: calls are not counted by server: use by_user, by_tenant or by_tool"},
 		{"a flag", "header_filter", `{"log_filtered_headers":"perhaps"}`, "log_filtered_headers: not true or false"},
 	}
 	for _, tt := range tests {
@@ -54,6 +61,35 @@ func TestConfigTakesFreeKeysAndEmptyLists(t *testing.T) {
 	for _, kind := range []string{"search_replace", "deny_filter"} {
 		if _, err := newPlugin(t, kind, `{"words":[],"x-note":"none yet"}`); err != nil {
 			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// Keys that only newer versions of the reference have stand in files that must
+// work: those that leave nothing unguarded are named in the log, and no more.
+func TestConfigTakesForeignKeys(t *testing.T) {
+	tests := []struct{ kind, config, warned string }{
+		{"output_length_guard", `{"max_chars":5,"limit_mode":"character","min_tokens":0,"max_tokens":null,"chars_per_token":4}`, "min_tokens max_tokens chars_per_token"},
+		{"output_length_guard", `{"max_chars":5,"max_recursion_depth":100,"word_boundary":false,"max_text_length":1000000,"max_structure_size":10000}`, "word_boundary max_text_length max_structure_size max_recursion_depth"},
+		{"rate_limiter", `{"by_user":"5/m","backend":"memory","algorithm":"fixed_window","by_user_per_server":null,"fail_mode":"open","redis_key_prefix":"rl"}`, "redis_key_prefix fail_mode"},
+		{"pii_filter", `{"max_text_bytes":10485760,"max_nested_depth":32,"max_collection_items":4096}`, "max_text_bytes max_nested_depth max_collection_items"},
+		{"secrets_detection", `{"field_allowlist":[],"field_denylist":["a.b"],"enabled":{"generic_api_key_assignment":false,"github_token":true,"stripe_secret_key":true}}`, "field_allowlist field_denylist"},
+	}
+	for _, tt := range tests {
+		var log bytes.Buffer
+		all := Kinds()
+		kind := all[slices.IndexFunc(all, func(k plugin.Kind) bool { return k.Name == tt.kind })]
+		if _, err := kind.New(plugin.Config{Raw: json.RawMessage(tt.config), Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+			t.Errorf("%s: %v", tt.config, err)
+		}
+		var warned []string
+		for part := range strings.FieldsSeq(log.String()) {
+			if key, ok := strings.CutPrefix(part, "key="); ok {
+				warned = append(warned, key)
+			}
+		}
+		if got := strings.Join(warned, " "); got != tt.warned {
+			t.Errorf("%s: warned of %q, want %q", tt.config, got, tt.warned)
 		}
 	}
 }

@@ -26,7 +26,11 @@ type lengthGuard struct {
 var _ plugin.Plugin = (*lengthGuard)(nil)
 
 func newLengthGuard(c plugin.Config) (plugin.Plugin, error) {
-	s := newSettings(c.Raw, "", "min_chars", "max_chars", "strategy", "ellipsis")
+	s := withForeign(c, []foreign{
+		{key: "limit_mode", why: "tokens are not counted here: give the limit in characters, as max_chars", harmless: []string{`"character"`}},
+		{key: "min_tokens"}, {key: "max_tokens"}, {key: "chars_per_token"}, // of that mode
+		{key: "word_boundary"}, {key: "max_text_length"}, {key: "max_structure_size"}, {key: "max_recursion_depth"},
+	}, "min_chars", "max_chars", "strategy", "ellipsis")
 	s.nullable("max_chars")
 	g := &lengthGuard{
 		min:      s.integer("min_chars", 0, 0),
@@ -120,10 +124,18 @@ func (g *lengthGuard) Invoke(_ context.Context, hook plugin.Hook, payload json.R
 	switch {
 	case len(notes) == 1 && !several:
 		r.Metadata = encode(notes[0])
-	case len(notes) > 0:
-		r.Metadata = encode(map[string]any{"items": notes})
+	case len(notes) > 0 || isEmptyList(payload):
+		r.Metadata = encode(map[string]any{"items": append([]lengthNote{}, notes...)})
 	}
 	return r, nil
+}
+
+// isEmptyList reports whether the result is a list of nothing: that has notes,
+// if none.
+func isEmptyList(payload json.RawMessage) bool {
+	var p map[string]json.RawMessage
+	var list []json.RawMessage
+	return json.Unmarshal(payload, &p) == nil && json.Unmarshal(p["result"], &list) == nil && list != nil && len(list) == 0
 }
 
 // judge measures one text and cuts it where it must. The minimum is for whole

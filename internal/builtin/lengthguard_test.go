@@ -62,6 +62,8 @@ func TestOutputLengthGuard(t *testing.T) {
 		{"encoded bytes stay", truncate, `{"content":[{"type":"image","data":"AAAAAAAA","mimeType":"image/png"}]}`, ``, ``, ``},
 		{"no text", truncate, `{"content":[],"structuredContent":{"n":123456789}}`, ``, ``, ``},
 		{"null", truncate, `null`, ``, ``, ``},
+		{"an empty list", truncate, `[]`, ``, `{"items":[]}`, ``},
+		{"an empty list in MCP's shape", truncate, `{"content":[]}`, ``, ``, ``},
 		{"blocked, too long", block, `"123456"`, ``, fmt.Sprintf(blocked, 6), fmt.Sprintf(refused, 6, 6)},
 		{"blocked, too short", block, `"1"`, ``, fmt.Sprintf(blocked, 1), fmt.Sprintf(refused, 1, 1)},
 		{"blocked at the first", block, `["123","1","1234567"]`, ``, `{"items":[` + fmt.Sprintf(ok, 3) + `,` + fmt.Sprintf(blocked, 1) + `]}`, fmt.Sprintf(refused, 1, 1)},

@@ -47,8 +47,9 @@ var piiSwitches = [piiCustom]string{
 }
 
 func newPIIFilter(c plugin.Config) (plugin.Plugin, error) {
-	s := newSettings(c.Raw, "", append(piiSwitches[:], "default_mask_strategy", "redaction_text", "block_on_detection",
-		"log_detections", "include_detection_details", "custom_patterns", "whitelist_patterns")...)
+	s := withForeign(c, []foreign{{key: "max_text_bytes"}, {key: "max_nested_depth"}, {key: "max_collection_items"}},
+		append(piiSwitches[:], "default_mask_strategy", "redaction_text", "block_on_detection",
+			"log_detections", "include_detection_details", "custom_patterns", "whitelist_patterns")...)
 	p := &piiFilter{
 		block:   s.boolean("block_on_detection", false),
 		log:     s.boolean("log_detections", true),
@@ -125,7 +126,7 @@ func (p *piiFilter) Invoke(ctx context.Context, hook plugin.Hook, payload json.R
 	defer cancel()
 	var findings []piiFinding
 	modified, changed, err := plugin.MapStrings(payload, func(at plugin.Path, s string) (string, error) {
-		if !isText(hook, at) {
+		if !isSearched(hook, at) {
 			return s, nil
 		}
 		now, _, err := eachText("", keyOf(at[1:], ""), s, 0, func(where, key, s string) (string, bool, error) {

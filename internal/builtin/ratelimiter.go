@@ -49,7 +49,12 @@ type usage struct {
 }
 
 func newRateLimiter(c plugin.Config) (plugin.Plugin, error) {
-	s := newSettings(c.Raw, "", "by_user", "by_tenant", "by_tool", "backend")
+	s := withForeign(c, []foreign{
+		{key: "algorithm", why: "there is only fixed_window, which can let twice the rate through around the end of a window", harmless: []string{`"fixed_window"`}},
+		{key: "by_user_per_server", why: "calls are not counted by server: use by_user, by_tenant or by_tool", harmless: []string{"null"}},
+		{key: "redis_url"}, {key: "redis_key_prefix"}, {key: "fail_mode"}, // of the backend that is refused below
+		{key: "redis_ssl_ca_certs"}, {key: "redis_ssl_certfile"}, {key: "redis_ssl_keyfile"}, {key: "redis_ssl_check_hostname"},
+	}, "by_user", "by_tenant", "by_tool", "backend")
 	p := &rateLimiter{
 		user:   s.rate("by_user"),
 		tenant: s.rate("by_tenant"),

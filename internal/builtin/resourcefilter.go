@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -187,8 +188,9 @@ type parsedURI struct {
 // everybody who reads it, so that what is read in different ways is refused.
 func parseURI(uri string) (parsedURI, error) {
 	var u parsedURI
-	if i := strings.IndexFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }); i >= 0 {
-		return u, fmt.Errorf("a space or control character at byte %d", i)
+	// Some readers take these out, wherever they are. A space in a path is a file's.
+	if i := strings.IndexFunc(uri, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 || strings.HasPrefix(uri, " ") {
+		return u, fmt.Errorf("a space or control character at byte %d", max(i, 0))
 	}
 	scheme, rest, ok := strings.Cut(uri, ":")
 	if !ok || !isScheme(scheme) {
@@ -209,8 +211,14 @@ func parseURI(uri string) (parsedURI, error) {
 	if strings.Contains(u.authority, `\`) {
 		return u, fmt.Errorf("a backslash in the host")
 	}
+	if strings.Contains(u.authority, " ") {
+		return u, fmt.Errorf("a space in the host")
+	}
 	return u, u.splitHost()
 }
+
+// errIPv6 has the reference's words, which are part of the violation.
+var errIPv6 = errors.New("Invalid IPv6 URL") //nolint:staticcheck // see above
 
 // splitHost sets host and port from the authority.
 func (u *parsedURI) splitHost() error {
@@ -218,14 +226,14 @@ func (u *parsedURI) splitHost() error {
 	if strings.HasPrefix(host, "[") {
 		end := strings.IndexByte(host, ']')
 		if end < 0 {
-			return fmt.Errorf("invalid IPv6 address")
+			return errIPv6
 		}
 		u.port = strings.TrimPrefix(host[end+1:], ":")
 		u.host = strings.ToLower(host[:end+1])
 		return nil
 	}
 	if strings.ContainsAny(host, "[]") {
-		return fmt.Errorf("invalid IPv6 address")
+		return errIPv6
 	}
 	host, u.port, _ = strings.Cut(host, ":")
 	host, err := url.PathUnescape(host)

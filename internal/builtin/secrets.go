@@ -22,7 +22,9 @@ type secretsDetection struct {
 var _ plugin.Plugin = (*secretsDetection)(nil)
 
 func newSecretsDetection(c plugin.Config) (plugin.Plugin, error) {
-	s := newSettings(c.Raw, "", "enabled", "redact", "redaction_text", "block_on_detection", "min_findings_to_block")
+	// Without a list of fields more is searched, not less.
+	s := withForeign(c, []foreign{{key: "field_allowlist"}, {key: "field_denylist"}},
+		"enabled", "redact", "redaction_text", "block_on_detection", "min_findings_to_block")
 	p := &secretsDetection{
 		redact:    s.boolean("redact", false),
 		redaction: s.text("redaction_text", "***REDACTED***"),
@@ -33,9 +35,13 @@ func newSecretsDetection(c plugin.Config) (plugin.Plugin, error) {
 	if len(p.hooks) == 0 {
 		p.hooks = []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPostInvoke, plugin.ResourcePostFetch}
 	}
+	const generic = "generic_api_key_assignment" // of newer versions of the reference
 	enabled := &settings{path: "enabled"}
 	if raw, ok := s.members["enabled"]; ok && s.err == nil {
-		enabled = newSettings(raw, "enabled", secretNames[:]...)
+		enabled = newSettings(raw, "enabled", append(secretNames[:], generic)...)
+	}
+	if enabled.boolean(generic, false) {
+		enabled.fail(enabled.at(generic), "there is no such detector: hex_secret_32 and base64_24 look for what is called a key")
 	}
 	for kind, name := range secretNames {
 		p.scan.on[kind] = enabled.boolean(name, true)
@@ -65,7 +71,7 @@ type secretFinding struct {
 func (p *secretsDetection) Invoke(_ context.Context, hook plugin.Hook, payload json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
 	var findings []secretFinding
 	modified, changed, err := plugin.MapStrings(payload, func(at plugin.Path, s string) (string, error) {
-		if !isText(hook, at) {
+		if !isSearched(hook, at) {
 			return s, nil
 		}
 		now, _, err := eachText("", keyOf(at, ""), s, 0, func(_, key, s string) (string, bool, error) {

@@ -72,6 +72,8 @@ func TestSecretsDetectionRedacts(t *testing.T) {
 		{"under the number to block", `{"redact":true,"min_findings_to_block":2}`, "tool_post_invoke", `{"name":"t","result":"` + fakeAWS + `"}`, `{"name":"t","result":"***REDACTED***"}`, `{"count":1,"secrets_redacted":true}`},
 		{"only reported", `{"block_on_detection":false}`, "tool_post_invoke", `{"name":"t","result":"` + fakeAWS + `"}`, ``, `{"count":1,"secrets_findings":[{"type":"aws_access_key_id","match":"AKIAIOSF…"}]}`},
 		{"a kind that is off", `{"enabled":{"aws_access_key_id":false}}`, "tool_post_invoke", `{"name":"t","result":"` + fakeAWS + `"}`, ``, ``},
+		{"what a result says of a link", redact, "tool_post_invoke", `{"name":"t","result":{"content":[{"type":"resource_link","uri":"https://x/?id=` + fakeAWS + `","name":"` + fakeAWS + `","icons":[{"src":"` + fakeAWS + `"}]}],"_meta":{"k":"` + fakeAWS + `"},"requestState":"` + fakeAWS + `"}}`,
+			`{"name":"t","result":{"content":[{"type":"resource_link","uri":"https://x/?id=***REDACTED***","name":"***REDACTED***","icons":[{"src":"` + fakeAWS + `"}]}],"_meta":{"k":"***REDACTED***"},"requestState":"` + fakeAWS + `"}}`, `{"count":3,"secrets_redacted":true}`},
 		{"names and bytes", redact, "tool_post_invoke", `{"name":"` + fakeAWS + `","result":{"content":[{"type":"image","data":"` + fakeAWS + `"}]}}`, ``, ``},
 	}
 	for _, tt := range tests {
@@ -108,10 +110,11 @@ func TestSecretsThatOverlapAreOne(t *testing.T) {
 
 func TestSecretsDetectionConfigFaults(t *testing.T) {
 	tests := []struct{ config, want string }{
-		{`{"enabled":{"aws":true}}`, `enabled.aws: unknown key "aws" (known: ` + strings.Join(secretNames[:], ", ") + `)`},
+		{`{"enabled":{"aws":true}}`, `enabled.aws: unknown key "aws" (known: ` + strings.Join(secretNames[:], ", ") + `, generic_api_key_assignment)`},
 		{`{"enabled":{"jwt_like":"no"}}`, "enabled.jwt_like: not true or false"},
 		{`{"enabled":{"jwt_like":null}}`, "enabled.jwt_like: not true or false"},
-		{`{"enabled":[]}`, "enabled: not an object with the keys " + strings.Join(secretNames[:], ", ")},
+		{`{"enabled":[]}`, "enabled: not an object with the keys " + strings.Join(secretNames[:], ", ") + ", generic_api_key_assignment"},
+		{`{"enabled":{"generic_api_key_assignment":true}}`, "enabled.generic_api_key_assignment: there is no such detector: hex_secret_32 and base64_24 look for what is called a key"},
 		{`{"redact":1}`, "redact: not true or false"},
 		{`{"redaction_text":1}`, "redaction_text: not a string"},
 		{`{"min_findings_to_block":0}`, "min_findings_to_block: 0 is under 1"},

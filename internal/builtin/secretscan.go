@@ -13,6 +13,8 @@ const (
 	awsSecretAccessKey
 	googleAPIKey
 	slackToken
+	githubToken
+	stripeSecretKey
 	privateKeyBlock
 	jwtLike
 	hexSecret32
@@ -23,7 +25,7 @@ const (
 // secretNames are the keys of `enabled`.
 var secretNames = [secretKinds]string{
 	"aws_access_key_id", "aws_secret_access_key", "google_api_key", "slack_token",
-	"private_key_block", "jwt_like", "hex_secret_32", "base64_24",
+	"github_token", "stripe_secret_key", "private_key_block", "jwt_like", "hex_secret_32", "base64_24",
 }
 
 // secretScan finds secrets of the kinds that are on.
@@ -44,6 +46,13 @@ func (d *secretScan) find(text, key string) []span {
 	prefixed(text, "AIza", add, googleAPIKey, urlSafe, 35, 35)
 	for _, prefix := range []string{"xoxa-", "xoxb-", "xoxp-", "xoxq-", "xoxr-"} {
 		prefixed(text, prefix, add, slackToken, slackChars, 10, 250)
+	}
+	for _, prefix := range []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_"} {
+		prefixed(text, prefix, add, githubToken, alnumChars, 36, 255)
+	}
+	prefixed(text, "github_pat_", add, githubToken, urlSafe, 22, 255)
+	for _, prefix := range []string{"sk_live_", "sk_test_", "rk_live_", "rk_test_"} {
+		prefixed(text, prefix, add, stripeSecretKey, alnumChars, 16, 255)
 	}
 	privateKeys(text, add)
 	jwts(text, add)

@@ -26,6 +26,41 @@ func newSettings(raw json.RawMessage, path string, known ...string) *settings {
 	return &settings{path: path, members: m, err: err}
 }
 
+// foreign is a key that newer versions of the reference have and these plugins
+// have not. It may stand in a file as long as leaving it out leaves nothing
+// unguarded.
+type foreign struct {
+	key      string
+	why      string   // an error, unless the value is one of those harmless; empty: a warning
+	harmless []string // as JSON
+}
+
+// withForeign takes the foreign keys out of c's configuration, and starts to
+// read the rest.
+func withForeign(c plugin.Config, keys []foreign, known ...string) *settings {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(c.Raw, &all) != nil || all == nil {
+		return newSettings(c.Raw, "", known...)
+	}
+	var fault error
+	for _, f := range keys {
+		value, ok := all[f.key]
+		switch {
+		case !ok:
+		case f.why == "":
+			c.Logger.Warn("this key of ContextForge's has no effect here", "key", f.key)
+		case !slices.Contains(f.harmless, string(value)) && fault == nil:
+			fault = &plugin.ConfigError{Path: f.key, Message: f.why}
+		}
+		delete(all, f.key)
+	}
+	s := newSettings(encode(all), "", known...)
+	if s.err == nil {
+		s.err = fault
+	}
+	return s
+}
+
 // at gives the path of a key.
 func (s *settings) at(key string) string { return join(s.path, key) }
 

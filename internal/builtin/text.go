@@ -26,6 +26,34 @@ func isText(hook plugin.Hook, at plugin.Path) bool {
 	}
 }
 
+// isSearched reports whether a detector looks at the string at a path. Beside
+// text that is what a tool's result says of its links and resources, names and
+// addresses among it, and its _meta: whoever passes an address on may pass on
+// what is in it. Left are types and encoded bytes, in which words mean nothing,
+// and what only the protocol reads.
+func isSearched(hook plugin.Hook, at plugin.Path) bool {
+	if isText(hook, at) {
+		return true
+	}
+	if hook != plugin.ToolPostInvoke || len(at) < 2 || !at[0].Is("result") {
+		return false
+	}
+	if step := at[1]; step.Is("resultType") || step.Is("requestState") || step.Is("inputRequests") {
+		return false
+	}
+	for _, step := range at[1:] {
+		if encoded[step.Key] {
+			return false
+		}
+	}
+	return true
+}
+
+// encoded are the members of a content block in which no detector looks.
+var encoded = map[string]bool{
+	"type": true, "role": true, "mimeType": true, "mime_type": true, "data": true, "blob": true, "icons": true,
+}
+
 // isPromptText: result is {"messages": [{"role", "content"}], "description"}.
 func isPromptText(at plugin.Path) bool {
 	return len(at) >= 3 && at[0].Is("messages") && at[2].Is("content") && isContentText(at[3:])
