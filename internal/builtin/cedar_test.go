@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,14 +163,5 @@ func TestCedarTakesABrokenPayloadForAnError(t *testing.T) {
 		if r, err := p.Invoke(context.Background(), plugin.ToolPreInvoke, json.RawMessage(payload), &plugin.Context{}); err == nil {
 			t.Errorf("%s: got %+v", payload, r)
 		}
-	}
-}
-
-func BenchmarkCedar(b *testing.B) {
-	policies := cedarConfig(`permit (principal, action, resource == Tool::"t"); forbid (principal, action, resource) when { context.arguments has text && context.arguments.text like "rm *" };`)
-	for _, size := range []int{1 << 10, 32 << 10} {
-		b.Run(fmt.Sprintf("%d KB", size>>10), func(b *testing.B) {
-			benchInvoke(b, mustPlugin(b, "cedar", policies), plugin.ToolPreInvoke, benchText(b, plugin.ToolPreInvoke, size, "a sentence with an é in it. "))
-		})
 	}
 }

@@ -3,7 +3,6 @@ package builtin
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -71,21 +70,6 @@ func TestHeaderFilterLogsNamesOnly(t *testing.T) {
 		verdict(t, p, "tool_pre_invoke", `{"name":"t","headers":{"cookie":"hush","Authorization":"hush"}}`, nil)
 		if got := strings.TrimSpace(log.String()); got != want {
 			t.Errorf("%s: got %s\nwant %s", config, got, want)
-		}
-	}
-}
-
-func BenchmarkHeaderFilter(b *testing.B) {
-	for _, header := range []string{"Cookie", "X-Trace"} {
-		for _, size := range []int{1 << 10, 32 << 10} {
-			b.Run(fmt.Sprintf("%d KB, %s", size>>10, header), func(b *testing.B) {
-				p := mustPlugin(b, "header_filter", `{"log_filtered_headers":false}`)
-				payload, err := plugin.SetMember(benchText(b, plugin.ToolPreInvoke, size, "text "), "headers", map[string]string{header: "a", "X-Team": "blue"})
-				if err != nil {
-					b.Fatal(err)
-				}
-				benchInvoke(b, p, plugin.ToolPreInvoke, payload)
-			})
 		}
 	}
 }

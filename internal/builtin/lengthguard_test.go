@@ -101,14 +101,3 @@ func TestOutputLengthGuardBoundsItsMetadata(t *testing.T) {
 		t.Errorf("got %s", violation)
 	}
 }
-
-func BenchmarkOutputLengthGuard(b *testing.B) {
-	for name, config := range map[string]string{"within": `{"max_chars":100000}`, "cut": `{"max_chars":500}`} {
-		for _, size := range []int{1 << 10, 32 << 10} {
-			b.Run(fmt.Sprintf("%d KB, %s", size>>10, name), func(b *testing.B) {
-				p := mustPlugin(b, "output_length_guard", config)
-				benchInvoke(b, p, plugin.ToolPostInvoke, benchText(b, plugin.ToolPostInvoke, size, "a sentence with an é in it. "))
-			})
-		}
-	}
-}

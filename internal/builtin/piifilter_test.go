@@ -217,13 +217,3 @@ func FuzzPIIScan(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkPIIFilter(b *testing.B) {
-	for _, size := range []int{1 << 10, 32 << 10} {
-		b.Run(fmt.Sprintf("%d KB", size>>10), func(b *testing.B) {
-			p := mustPlugin(b, "pii_filter", `{}`)
-			payload := benchText(b, plugin.ToolPostInvoke, size, "A quite ordinary sentence of the year 2024 with john.doe@example.com and 123-45-6789 in it, and some more text around them. ")
-			benchInvoke(b, p, plugin.ToolPostInvoke, payload)
-		})
-	}
-}

@@ -187,13 +187,3 @@ func TestCountersAreBoundedAndForgetTheFirstToEnd(t *testing.T) {
 		}
 	})
 }
-
-func BenchmarkRateLimiter(b *testing.B) {
-	for _, size := range []int{1 << 10, 32 << 10} {
-		b.Run(fmt.Sprintf("%d KB", size>>10), func(b *testing.B) {
-			p := mustPlugin(b, "rate_limiter", `{"by_user":"1000000000/h","by_tenant":"1000000000/h","by_tool":{"t":"1000000000/h"}}`)
-			payload := benchText(b, plugin.ToolPreInvoke, size, "plain text. ")
-			benchInvoke(b, p, plugin.ToolPreInvoke, payload)
-		})
-	}
-}

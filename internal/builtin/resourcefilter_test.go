@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -177,15 +176,5 @@ func TestResourceFilterConfigFaults(t *testing.T) {
 		if _, ok := errors.AsType[*plugin.ConfigError](err); !ok || err.Error() != tt.want {
 			t.Errorf("%s: got %v\nwant %s", tt.config, err, tt.want)
 		}
-	}
-}
-
-func BenchmarkResourceFilter(b *testing.B) {
-	for _, size := range []int{1 << 10, 32 << 10} {
-		b.Run(fmt.Sprintf("%d KB", size>>10), func(b *testing.B) {
-			p := mustPlugin(b, "resource_filter", `{"content_filters":[{"pattern":"password\\s*[:=]\\s*\\S+"},{"pattern":"api[_-]?key\\s*[:=]\\s*\\S+"}]}`)
-			payload := benchText(b, plugin.ResourcePostFetch, size, "a quite ordinary sentence with one password=abc in it. ")
-			benchInvoke(b, p, plugin.ResourcePostFetch, payload)
-		})
 	}
 }

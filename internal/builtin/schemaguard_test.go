@@ -3,7 +3,6 @@ package builtin
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -144,14 +143,5 @@ func TestSchemaGuardConfigFaults(t *testing.T) {
 		if _, ok := errors.AsType[*plugin.ConfigError](err); !ok || !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s: got %v\nwant %s", tt.config, err, tt.want)
 		}
-	}
-}
-
-func BenchmarkSchemaGuard(b *testing.B) {
-	for _, size := range []int{1 << 10, 32 << 10} {
-		b.Run(fmt.Sprintf("%d KB", size>>10), func(b *testing.B) {
-			p := mustPlugin(b, "schema_guard", `{"arg_schemas":{"t":{"type":"object","required":["text"],"properties":{"text":{"type":"string","maxLength":100000}}}}}`)
-			benchInvoke(b, p, plugin.ToolPreInvoke, benchText(b, plugin.ToolPreInvoke, size, "a sentence with an é in it. "))
-		})
 	}
 }

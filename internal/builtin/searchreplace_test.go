@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -122,25 +121,6 @@ func TestRecordedPayloads(t *testing.T) {
 		r, err := p.Invoke(context.Background(), plugin.Hook(tt.hook), json.RawMessage(tt.payload), &plugin.Context{})
 		if err != nil || string(r.ModifiedPayload) != tt.want {
 			t.Errorf("%s: got %+v, %v\n%s\nwant %s", tt.hook, r, err, r.ModifiedPayload, tt.want)
-		}
-	}
-}
-
-func BenchmarkSearchReplace(b *testing.B) {
-	sentence := `a quite ordinary sentence with \"quotes\", an é and one crap in it. `
-	for _, size := range []int{1 << 10, 32 << 10} {
-		for name, found := range map[string]string{"found": sentence, "not found": strings.ReplaceAll(sentence, "crap", "carp")} {
-			payload := json.RawMessage(`{"name":"echo","args":{"text":"` + strings.Repeat(found, size/len(found)) + `","n":9007199254740993}}`)
-			b.Run(fmt.Sprintf("%d KB, %s", size>>10, name), func(b *testing.B) {
-				p := mustPlugin(b, "search_replace", yikes)
-				b.SetBytes(int64(len(payload)))
-				b.ReportAllocs()
-				for b.Loop() {
-					if _, err := p.Invoke(context.Background(), plugin.ToolPreInvoke, payload, &plugin.Context{}); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
 		}
 	}
 }

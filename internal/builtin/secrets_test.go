@@ -128,13 +128,3 @@ func TestSecretsDetectionConfigFaults(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkSecretsDetection(b *testing.B) {
-	for _, size := range []int{1 << 10, 32 << 10} {
-		b.Run(fmt.Sprintf("%d KB", size>>10), func(b *testing.B) {
-			p := mustPlugin(b, "secrets_detection", `{}`)
-			payload := benchText(b, plugin.ToolPostInvoke, size, "a quite ordinary sentence of commit "+fakeHash+" in it. ")
-			benchInvoke(b, p, plugin.ToolPostInvoke, payload)
-		})
-	}
-}

@@ -62,7 +62,11 @@ func (p *sqlSanitizer) Invoke(ctx context.Context, hook plugin.Hook, payload jso
 		if !isText(hook, at) || !p.scans(at[1:]) {
 			return s, nil
 		}
-		found, err := p.find(ctx, s)
+		text := &sqlText{sql: s, readings: []string{s}}
+		if p.strip {
+			text.readings = withoutComments(s)
+		}
+		found, err := p.find(ctx, text)
 		if err != nil {
 			return "", &plugin.Error{Message: fmt.Sprintf("%v, in %s", err, at), Code: "search_limit"}
 		}
@@ -71,10 +75,7 @@ func (p *sqlSanitizer) Invoke(ctx context.Context, hook plugin.Hook, payload jso
 				issues = append(issues, at[1:].String()+": "+issue)
 			}
 		}
-		if p.strip {
-			s = stripComments(s)
-		}
-		return s, nil
+		return text.readings[0], nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for SQL in the payload of %s: %w", hook, err)
@@ -120,14 +121,10 @@ func (p *sqlSanitizer) scans(at plugin.Path) bool {
 // find says what is wrong with one text, in the reference's words. A statement
 // is looked for with comments taken out and, because that hides some and makes
 // others, also with a space for each.
-func (p *sqlSanitizer) find(ctx context.Context, sql string) ([]string, error) {
+func (p *sqlSanitizer) find(ctx context.Context, t *sqlText) ([]string, error) {
 	var issues []string
-	texts := []string{sql}
-	if p.strip {
-		texts = withoutComments(sql)
-	}
 	for i, statement := range p.blocked {
-		for _, text := range texts {
+		for _, text := range t.readings {
 			matched, err := statement.re.MatchIn(ctx, text)
 			if err != nil {
 				return nil, fmt.Errorf("blocked_statements[%d]: %w", i, err)
@@ -138,35 +135,16 @@ func (p *sqlSanitizer) find(ctx context.Context, sql string) ([]string, error) {
 			}
 		}
 	}
-	if p.deleteWhere && deleteFrom.lacks(sql, texts[0]) {
+	if p.deleteWhere && deleteFrom.lacks(t) {
 		issues = append(issues, "DELETE without WHERE clause")
 	}
-	if p.updateWhere && updateSome.lacks(sql, texts[0]) {
+	if p.updateWhere && updateSome.lacks(t) {
 		issues = append(issues, "UPDATE without WHERE clause")
 	}
-	if p.parameterized && interpolates(sql) {
+	if p.parameterized && interpolates(t.sql) {
 		issues = append(issues, "Possible non-parameterized interpolation detected")
 	}
 	return issues, nil
-}
-
-// withoutComments are the readings of a text in which a comment is not looked
-// into: as it will be sent on, and with nothing where each comment is.
-func withoutComments(sql string) []string {
-	stripped := stripComments(sql)
-	if stripped == sql {
-		return []string{sql}
-	}
-	var b strings.Builder
-	copied := 0
-	for _, at := range (dialect{backslash: true}).spans(sql) {
-		if at.comment && !at.open {
-			b.WriteString(sql[copied:at.from])
-			copied = at.to
-		}
-	}
-	b.WriteString(sql[copied:])
-	return []string{stripped, b.String()}
 }
 
 // interpolates is the reference's guess at text put together by a program.

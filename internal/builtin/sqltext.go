@@ -1,9 +1,12 @@
 package builtin
 
 import (
-	"regexp"
+	"context"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/sallyport-mcp/sallyport/internal/pyre"
 )
 
 // dialect is what differs between databases in where a comment or a literal
@@ -27,10 +30,13 @@ type sqlSpan struct {
 	open     bool // goes to the end of the text, and has no end of its own
 }
 
-// spans finds the comments and literals of s, in order.
-func (d dialect) spans(s string) []sqlSpan {
-	var out []sqlSpan
+// spans calls found with the comments and literals of s, in order.
+func (d dialect) spans(s string, found func(at sqlSpan)) {
 	for i := 0; i < len(s); {
+		if !sqlStarts[s[i]] {
+			i++
+			continue
+		}
 		end, comment := 0, true
 		switch c := s[i]; {
 		case c == '\'' || c == '"' || c == '`':
@@ -51,11 +57,13 @@ func (d dialect) spans(s string) []sqlSpan {
 		if end < 0 {
 			at.to, at.open = len(s), true
 		}
-		out = append(out, at)
+		found(at)
 		i = at.to
 	}
-	return out
 }
+
+// sqlStarts are the bytes that comments and literals start with.
+var sqlStarts = classOf("'\"`-#/")
 
 // isOperator reports whether a # goes on as one of PostgreSQL's operators.
 func isOperator(rest string) bool {
@@ -96,9 +104,9 @@ func (d dialect) block(s string, i int) int {
 
 // code returns s with its comments blank and its literals empty: what is left
 // are the words that a database acts on. Offsets stay.
-func (d dialect) code(s string) string {
+func (d dialect) code(s string) []byte {
 	b := []byte(s)
-	for _, at := range d.spans(s) {
+	d.spans(s, func(at sqlSpan) {
 		from, to := at.from, at.to
 		if !at.comment { // the quotes stay, so that a quoted name is one
 			from, to = from+1, max(from+1, to-1)
@@ -109,91 +117,210 @@ func (d dialect) code(s string) string {
 				b[i] = '_'
 			}
 		}
-	}
-	return string(b)
+	})
+	return b
 }
 
-// stripComments takes the comments out of s. Those in literals are none, and
-// one without an end stays. Where two words would grow together, a space comes
-// between them: to a database a comment is one.
-func stripComments(s string) string {
-	if !strings.Contains(s, "--") && !strings.Contains(s, "/*") {
-		return s
+// withoutComments are the readings of a text in which a comment is not looked
+// into: as it will be sent on, and with nothing where each comment is.
+func withoutComments(sql string) []string {
+	if !strings.Contains(sql, "--") && !strings.Contains(sql, "/*") {
+		return []string{sql}
 	}
-	var b strings.Builder
+	var stripped, joined strings.Builder
 	copied := 0
+	last := byte(' ') // in stripped
 	// With backslashes, and without nesting: an error here leaves a comment in,
 	// and does not take data out.
-	for _, at := range (dialect{backslash: true}).spans(s) {
+	(dialect{backslash: true}).spans(sql, func(at sqlSpan) {
 		if !at.comment || at.open {
-			continue
+			return
 		}
-		b.WriteString(s[copied:at.from])
-		if b.Len() > 0 && at.to < len(s) && isWordByte(s[at.from-1]) && isWordByte(s[at.to]) {
-			b.WriteByte(' ')
+		if copied < at.from {
+			stripped.WriteString(sql[copied:at.from])
+			joined.WriteString(sql[copied:at.from])
+			last = sql[at.from-1]
 		}
-		copied = at.to
+		if copied = at.to; at.to < len(sql) && growTogether(last, sql[at.to]) {
+			stripped.WriteByte(' ')
+			last = ' '
+		}
+	})
+	if copied == 0 {
+		return []string{sql}
 	}
-	b.WriteString(s[copied:])
-	return b.String()
+	stripped.WriteString(sql[copied:])
+	joined.WriteString(sql[copied:])
+	return []string{stripped.String(), joined.String()}
+}
+
+// growTogether reports whether two bytes mean something else side by side than
+// with a comment between them: one word, or the start or end of a comment.
+func growTogether(a, b byte) bool {
+	return isWordByte(a) && isWordByte(b) || a == '-' && b == '-' || a == '/' && b == '*' || a == '*' && b == '/'
 }
 
 func isWordByte(c byte) bool {
 	return c == '_' || c >= 0x80 || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
-// The words that begin a statement which needs a WHERE, and with them the tokens
-// that say whether it has one.
-var (
-	deleteFrom = newNeedy(`\bDELETE\s+FROM\b`)
-	updateSome = newNeedy("\\bUPDATE\\s+[\\w\"`\\[\\x{80}-\\x{10ffff}]")
-	whereWord  = regexp.MustCompile(`(?i)\bWHERE\b`)
-)
+// sqlText is a text that may be SQL, as it is judged.
+type sqlText struct {
+	sql      string
+	readings []string // see withoutComments; sql alone where comments stay
+	codes    []string // by dialect, as far as they differ; nil until wanted
+}
+
+// inDialects gives the code of the text as it came and as it is sent on: what
+// one database took for a comment may be none to the other.
+func (t *sqlText) inDialects() []string {
+	if t.codes != nil {
+		return t.codes
+	}
+	texts := []string{t.sql}
+	if t.readings[0] != t.sql {
+		texts = append(texts, t.readings[0])
+	}
+	for _, text := range texts {
+		for _, d := range []dialect{standardSQL, mySQL} {
+			if code := string(d.code(text)); !slices.Contains(t.codes, code) {
+				t.codes = append(t.codes, code)
+			}
+		}
+	}
+	return t.codes
+}
 
 // needy is a statement that needs a WHERE.
 type needy struct {
-	begins *regexp.Regexp
-	tokens *regexp.Regexp // group 1: it begins
+	verb   *pyre.Regexp // without which there is none
+	begins func(s string, i int) (end int, ok bool)
 }
 
-func newNeedy(begins string) needy {
-	return needy{regexp.MustCompile(`(?i)` + begins), regexp.MustCompile(`(?i)(` + begins + `)|\bWHERE\b|[();]`)}
+var (
+	deleteFrom = needy{mustWord("DELETE"), func(s string, i int) (int, bool) {
+		end, ok := verbAt(s, i, "DELETE")
+		if ok {
+			end, ok = wordAt(s, end, "FROM")
+		}
+		return end, ok && !wordAfter(s, end)
+	}}
+	updateSome = needy{mustWord("UPDATE"), func(s string, i int) (int, bool) {
+		end, ok := verbAt(s, i, "UPDATE")
+		if !ok || end == len(s) || !isWord(s[end]) && s[end] < utf8.RuneSelf && strings.IndexByte("\"`[", s[end]) < 0 {
+			return 0, false
+		}
+		_, size := utf8.DecodeRuneInString(s[end:])
+		return end + size, true
+	}}
+)
+
+// mustWord compiles a word that is found in any case.
+func mustWord(word string) *pyre.Regexp {
+	re, err := pyre.CompileIgnoreCase(word)
+	if err != nil {
+		panic(err)
+	}
+	return re
 }
 
-// lacks reports whether sql has such a statement and no WHERE for it. What looks
-// like a literal may be the apostrophes of a sentence, so that text, which is
-// sql without comments, is also judged without regard to them: a statement
-// anywhere, and no WHERE at all.
-func (n needy) lacks(sql, text string) bool {
-	if n.begins.MatchString(text) && !whereWord.MatchString(text) {
+// wordAt passes a word of ASCII letters, in any case.
+func wordAt(s string, i int, word string) (end int, ok bool) {
+	end = i + len(word)
+	if end > len(s) {
+		return 0, false
+	}
+	for j := range len(word) {
+		if s[i+j]&^0x20 != word[j] {
+			return 0, false
+		}
+	}
+	return end, true
+}
+
+// verbAt passes a verb that starts a word, and space after it.
+func verbAt(s string, i int, verb string) (end int, ok bool) {
+	from, ok := wordAt(s, i, verb)
+	if !ok || wordBefore(s, i) {
+		return 0, false
+	}
+	for end = from; end < len(s) && strings.IndexByte(" \t\n\f\r", s[end]) >= 0; end++ {
+	}
+	return end, end > from
+}
+
+// whereAt passes a WHERE.
+func whereAt(s string, i int) (end int, ok bool) {
+	end, ok = wordAt(s, i, "WHERE")
+	return end, ok && !wordBefore(s, i) && !wordAfter(s, end)
+}
+
+// lacks reports whether a text has such a statement and no WHERE for it. What
+// looks like a literal may be the apostrophes of a sentence, so that the text
+// without comments is also judged without regard to them: a statement anywhere,
+// and no WHERE at all.
+func (n needy) lacks(t *sqlText) bool {
+	text := t.readings[0]
+	if n.mayBeIn(text) && n.standsAlone(text) {
 		return true
 	}
-	return n.lacksIn(standardSQL.code(sql)) || n.lacksIn(mySQL.code(sql))
+	return (n.mayBeIn(t.sql) || n.mayBeIn(text)) && slices.ContainsFunc(t.inDialects(), n.lacksIn)
+}
+
+func (n needy) mayBeIn(s string) bool {
+	ok, _ := n.verb.MatchIn(context.Background(), s) // a word takes no time
+	return ok
+}
+
+// needyStarts are the bytes that its tokens start with.
+var needyStarts = classOf("();dDuUwW")
+
+// standsAlone reports whether s has such a statement, but no WHERE.
+func (n needy) standsAlone(s string) bool {
+	found := false
+	for i := range len(s) {
+		if !needyStarts[s[i]] {
+			continue
+		}
+		if _, ok := whereAt(s, i); ok {
+			return false
+		}
+		if !found {
+			_, found = n.begins(s, i)
+		}
+	}
+	return found
 }
 
 // lacksIn reports whether code has such a statement without a WHERE of its own:
 // one on its level, not in a subquery, and not in another statement.
 func (n needy) lacksIn(code string) bool {
-	if !n.begins.MatchString(code) {
-		return false
-	}
 	waiting := []bool{false} // for a WHERE, by level of parentheses
-	for _, at := range n.tokens.FindAllStringSubmatchIndex(code, -1) {
+	for i := 0; i < len(code); {
 		top := len(waiting) - 1
-		switch token := code[at[0]:at[1]]; {
-		case at[2] >= 0:
-			waiting[top] = true
-		case token == "(":
+		c := code[i]
+		if !needyStarts[c] {
+			i++
+			continue
+		}
+		end := i + 1
+		switch {
+		case c == '(':
 			waiting = append(waiting, false)
-		case token == ")" && top > 0 && !waiting[top]:
+		case c == ')' && top > 0 && !waiting[top]:
 			waiting = waiting[:top]
-		case token == ")" || token == ";":
+		case c == ')', c == ';':
 			if waiting[top] {
 				return true
 			}
 		default:
-			waiting[top] = false
+			if at, ok := n.begins(code, i); ok {
+				waiting[top], end = true, at
+			} else if at, ok := whereAt(code, i); ok {
+				waiting[top], end = false, at
+			}
 		}
+		i = end
 	}
 	return slices.Contains(waiting, true)
 }
