@@ -40,10 +40,14 @@ func Kinds() []plugin.Kind {
 			New:   newPIIFilter,
 		},
 		{
-			Name:    "rate_limiter",
-			Aliases: []string{"plugins.rate_limiter.rate_limiter.RateLimiterPlugin", "cpex_rate_limiter.RateLimiterPlugin"},
-			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke},
-			New:     newRateLimiter,
+			Name: "rate_limiter",
+			Aliases: []string{
+				"plugins.rate_limiter.rate_limiter.RateLimiterPlugin",
+				"cpex_rate_limiter.RateLimiterPlugin",
+				"cpex_rate_limiter.rate_limiter.RateLimiterPlugin",
+			},
+			Hooks: []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke},
+			New:   newRateLimiter,
 		},
 		{
 			Name:    "resource_filter",
@@ -60,6 +64,7 @@ func Kinds() []plugin.Kind {
 			Name: "sql_sanitizer",
 			Aliases: []string{
 				"plugins.sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin",
+				"cpex_sql_sanitizer.SQLSanitizerPlugin",
 				"cpex_sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin",
 			},
 			Hooks: []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPreInvoke},
@@ -69,6 +74,7 @@ func Kinds() []plugin.Kind {
 			Name: "output_length_guard",
 			Aliases: []string{
 				"plugins.output_length_guard.output_length_guard.OutputLengthGuardPlugin",
+				"cpex_output_length_guard.OutputLengthGuardPlugin",
 				"cpex_output_length_guard.output_length_guard.OutputLengthGuardPlugin",
 			},
 			Hooks: []plugin.Hook{plugin.ToolPostInvoke},
@@ -84,10 +90,14 @@ func Kinds() []plugin.Kind {
 			New:   newHeaderFilter,
 		},
 		{
-			Name:    "secrets_detection",
-			Aliases: []string{"plugins.secrets_detection.secrets_detection.SecretsDetectionPlugin", "cpex_secrets_detection.SecretsDetectionPlugin"},
-			Hooks:   []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPostInvoke, plugin.ResourcePostFetch, plugin.ToolPreInvoke, plugin.PromptPostFetch},
-			New:     newSecretsDetection,
+			Name: "secrets_detection",
+			Aliases: []string{
+				"plugins.secrets_detection.secrets_detection.SecretsDetectionPlugin",
+				"cpex_secrets_detection.SecretsDetectionPlugin",
+				"cpex_secrets_detection.secrets_detection.SecretsDetectionPlugin",
+			},
+			Hooks: []plugin.Hook{plugin.PromptPreFetch, plugin.ToolPostInvoke, plugin.ResourcePostFetch, plugin.ToolPreInvoke, plugin.PromptPostFetch},
+			New:   newSecretsDetection,
 		},
 		{
 			Name:    "schema_guard",

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -81,7 +82,7 @@ func (l *loader) try(p *Plugin) {
 	if !known || k.New == nil {
 		return
 	}
-	made, err := k.New(plugin.Config{Name: p.Name, Hooks: p.Hooks, Raw: p.Config, Logger: slog.New(slog.DiscardHandler)})
+	made, err := k.New(plugin.Config{Name: p.Name, Hooks: p.Hooks, Raw: p.Config, Logger: slog.New(remarks{l, p})})
 	if err != nil {
 		at, message := p.at, err.Error()
 		if fault, ok := errors.AsType[*plugin.ConfigError](err); ok {
@@ -94,3 +95,33 @@ func (l *loader) try(p *Plugin) {
 		_ = c.Close() // it has served nothing
 	}
 }
+
+// remarks takes what a kind logs while a plugin is made: its warnings are the
+// file's, at the place that the attribute key names.
+type remarks struct {
+	l *loader
+	p *Plugin
+}
+
+// Enabled implements [slog.Handler].
+func (r remarks) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle implements [slog.Handler].
+func (r remarks) Handle(_ context.Context, record slog.Record) error {
+	at, message := r.p.At(""), record.Message
+	record.Attrs(func(a slog.Attr) bool {
+		if a.Key == "key" {
+			path := a.Value.String()
+			at, message = r.p.At(path), path+": "+message
+		}
+		return true
+	})
+	r.l.warn(at, r.p.Name+": "+message, "")
+	return nil
+}
+
+// WithAttrs implements [slog.Handler].
+func (r remarks) WithAttrs([]slog.Attr) slog.Handler { return r }
+
+// WithGroup implements [slog.Handler].
+func (r remarks) WithGroup(string) slog.Handler { return r }

@@ -20,8 +20,8 @@ type loader struct {
 	gatewayFile bool // root was read as a gateway's file, not as a plugin file
 	checking    bool // nothing is to be started with it
 
-	kindsAt Position // where a hint lists the kinds: once is enough for a reader
-	sub     *loader  // the file that plugins_file names; nil when the entries are root's
+	kindsAt [2]Position // where a hint lists the kinds: once for errors and once for warnings is enough
+	sub     *loader     // the file that plugins_file names; nil when the entries are root's
 }
 
 // load reads a file as what it is: a gateway's or a plugin file.
@@ -195,12 +195,14 @@ func (l *loader) kind(p *Plugin, e *value, path string) {
 		for _, k := range l.o.Kinds {
 			names = append(append(names, k.Name), k.Aliases...)
 		}
-		hint := ""
+		hint, listed := "", &l.kindsAt[0]
+		if p.Enabled() {
+			listed = &l.kindsAt[1]
+		}
 		if near := nearest(p.Kind, append(names, External)); near != "" {
 			hint = "did you mean " + near + "?"
-		} else if l.kindsAt == (Position{}) || l.kindsAt == kind.pos || p.Enabled() {
-			hint = "kinds known here: " + kindNames(l.o.Kinds)
-			l.kindsAt = kind.pos // a file is read twice when it is of both sorts
+		} else if *listed == (Position{}) || *listed == kind.pos { // a file of both sorts is read twice
+			hint, *listed = "kinds known here: "+kindNames(l.o.Kinds), kind.pos
 		}
 		l.complain(p, kind.pos, fmt.Sprintf("%s.kind: unknown kind %q", path, p.Kind), hint)
 		return
