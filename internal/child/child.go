@@ -49,13 +49,16 @@ type Options struct {
 	// Mask takes secrets out of what the process says.
 	Mask func(string) string
 
-	// Discover and Initialize are the params of these requests.
-	Discover, Initialize []byte
+	// Probe is what a new process is asked first.
+	Probe Probe
+
+	// Initialize are the params of initialize.
+	Initialize []byte
 
 	// StartTimeout limits the start of a process up to its first answer.
 	StartTimeout time.Duration
 
-	// ProbeTimeout is how long a process may leave server/discover without an
+	// ProbeTimeout is how long a process may leave the probe without an
 	// answer before initialize is tried as well; 0 means 2 s.
 	ProbeTimeout time.Duration
 
@@ -78,13 +81,23 @@ type Options struct {
 	OnNotify func(m *wire.Message, raw json.RawMessage)
 }
 
+// Probe is a request in the form of the modern era that changes nothing.
+type Probe struct {
+	Method string
+	Params []byte
+
+	// Read reads the result. The error is a [*wire.NotModernError] when no modern
+	// server answers so.
+	Read func(result []byte) (*wire.Introduction, error)
+}
+
 // Server is one MCP server. It is for use by many goroutines at once.
 type Server struct {
 	cmd      Command
 	o        Options
 	ids      atomic.Int64
 	isLegacy bool // the last process was; only Run's goroutine uses it
-	timid    bool // a process ended on server/discover: the next one is not asked that first
+	timid    bool // a process ended on the probe: the next one is not asked that first
 
 	mu      sync.Mutex
 	now     *process           // the one that takes requests; nil when there is none

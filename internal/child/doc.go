@@ -7,9 +7,10 @@
 //
 // # Eras
 //
-// A new process is asked for server/discover first. What answers it is modern
-// and gets requests that stand alone; everything else is opened with initialize
-// and is legacy. No request of a caller is ever used to find out.
+// A new process is asked first, in the modern form, what changes nothing
+// ([Probe]). What answers that is modern and gets requests that stand alone;
+// everything else is opened with initialize and is legacy. No request of a
+// caller is ever used to find out.
 //
 // # A request is sent once
 //

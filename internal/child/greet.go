@@ -9,14 +9,14 @@ import (
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
-// greet finds out the era of a new process: server/discover, and when the answer
+// greet finds out the era of a new process: the probe, and when the answer
 // to that is not a modern server's, or does not come, initialize.
 func (s *Server) greet(ctx context.Context, p *process) (*wire.Introduction, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.o.StartTimeout, faultf(Timeout, "no answer within %s", s.o.StartTimeout))
 	defer cancel()
 	g := &greeting{s: s, p: p, ctx: ctx}
 	if !s.isLegacy && !s.timid {
-		info, err := g.discover()
+		info, err := g.ask()
 		if err == nil || !g.legacyNext(err) {
 			return info, err
 		}
@@ -24,7 +24,7 @@ func (s *Server) greet(ctx context.Context, p *process) (*wire.Introduction, err
 	info, err := g.initialize()
 	if err != nil && (s.isLegacy || s.timid) && p.alive() && ctx.Err() == nil { // it is another than we thought
 		s.isLegacy, s.timid = false, false
-		return g.discover()
+		return g.ask()
 	}
 	return info, err
 }
@@ -34,11 +34,11 @@ type greeting struct {
 	s     *Server
 	p     *process
 	ctx   context.Context
-	probe *waiter // server/discover, while it is unanswered
+	probe *waiter // while it is unanswered
 }
 
-// ask sends a request of our own.
-func (g *greeting) ask(method string, params []byte) (*waiter, error) {
+// send sends a request of our own.
+func (g *greeting) send(method string, params []byte) (*waiter, error) {
 	id := g.s.nextID()
 	w := g.p.expect(id)
 	return w, g.told(g.p.send(g.ctx, nil, wire.AppendRequest(nil, id, method, params)))
@@ -52,11 +52,11 @@ func (g *greeting) told(err error) error {
 	return err
 }
 
-var errQuiet = errors.New("no answer to server/discover yet")
+var errQuiet = errors.New("no answer to the probe yet")
 
-// discover asks as in the modern era and waits for a while.
-func (g *greeting) discover() (*wire.Introduction, error) {
-	w, err := g.ask(wire.MethodDiscover, g.s.o.Discover)
+// ask asks as in the modern era and waits for a while.
+func (g *greeting) ask() (*wire.Introduction, error) {
+	w, err := g.send(g.s.o.Probe.Method, g.s.o.Probe.Params)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (g *greeting) discover() (*wire.Introduction, error) {
 	defer patience.Stop()
 	select {
 	case <-w.news:
-		return discovery(w)
+		return g.found(w)
 	case <-g.p.done:
 		g.s.timid = true
 		return nil, g.p.ended("")
@@ -76,7 +76,7 @@ func (g *greeting) discover() (*wire.Introduction, error) {
 	}
 }
 
-func discovery(w *waiter) (*wire.Introduction, error) {
+func (g *greeting) found(w *waiter) (*wire.Introduction, error) {
 	_, m, err := w.take()
 	switch {
 	case err != nil:
@@ -84,7 +84,7 @@ func discovery(w *waiter) (*wire.Introduction, error) {
 	case m.Error != nil:
 		return nil, m.Error
 	}
-	intro, err := wire.ReadDiscover(m.Result)
+	intro, err := g.s.o.Probe.Read(m.Result)
 	return intro, orBadAnswer(err)
 }
 
@@ -94,9 +94,9 @@ func (g *greeting) legacyNext(err error) bool {
 }
 
 // initialize opens a legacy session. A process that was only slow may answer
-// server/discover meanwhile; it is modern if it then does not take initialize.
+// the probe meanwhile; it is modern if it then does not take initialize.
 func (g *greeting) initialize() (*wire.Introduction, error) {
-	w, err := g.ask(wire.MethodInitialize, g.s.o.Initialize)
+	w, err := g.send(wire.MethodInitialize, g.s.o.Initialize)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (g *greeting) initialize() (*wire.Introduction, error) {
 			return g.opened(w, found)
 		case <-late:
 			late = nil
-			if info, err := discovery(g.probe); err == nil {
+			if info, err := g.found(g.probe); err == nil {
 				found = info
 				patience := time.NewTimer(g.s.o.ProbeTimeout)
 				defer patience.Stop()
@@ -129,7 +129,7 @@ func (g *greeting) initialize() (*wire.Introduction, error) {
 	}
 }
 
-// opened reads the answer to initialize. found is what server/discover brought.
+// opened reads the answer to initialize. found is what the probe brought.
 func (g *greeting) opened(w *waiter, found *wire.Introduction) (*wire.Introduction, error) {
 	_, m, err := w.take()
 	switch {

@@ -131,13 +131,10 @@ func (s *childServer) run() {
 }
 
 func (s *childServer) answer(m *wire.Message) {
-	legacy := s.mode == "legacy"
+	call, _ := m.Call()
 	switch {
 	case s.mode == "mute":
-	case m.Method == wire.MethodDiscover && !legacy:
-		s.note("discover")
-		s.result(m, `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}`)
-	case m.Method == wire.MethodInitialize && legacy:
+	case m.Method == wire.MethodInitialize && s.legacy():
 		s.note("initialize")
 		s.result(m, `{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"MCP Plugin Server","version":"1"}}`)
 	case m.Method == wire.MethodInitialized:
@@ -145,15 +142,20 @@ func (s *childServer) answer(m *wire.Message) {
 	case m.Method == wire.MethodCancelled:
 		s.note("cancelled %s", wire.Member(m.Params, "requestId"))
 		s.say("%s", wire.AppendResult(nil, wire.Member(m.Params, "requestId"), toolResult(passes))) // too late
-	case m.Method == wire.MethodToolsCall && s.opened == legacy:
+	case m.Method == wire.MethodToolsCall && (s.opened == s.legacy() || s.mode == "sloppy" && call.Name == toolConfig):
 		s.tool(m)
 	case m.ID != nil:
-		s.note("refused %s", m.Method)
+		s.note("refused %s %s", m.Method, call.Name)
 		s.say("%s", wire.AppendError(nil, m.ID, wire.Errorf(-32602, "Invalid request parameters")))
 	}
 }
 
+func (s *childServer) legacy() bool { return s.mode == "legacy" || s.mode == "sloppy" }
+
 func (s *childServer) result(m *wire.Message, result string) {
+	if s.legacy() {
+		result = strings.Replace(result, `,"resultType":"complete"`, "", 1)
+	}
 	s.say("%s", wire.AppendLine(nil, wire.AppendResult(nil, m.ID, []byte(result)))[:])
 }
 

@@ -58,10 +58,7 @@ func clientInfo(version string) []byte {
 	return append(wire.AppendString([]byte(`{"name":"`+clientName+`","version":`), version), '}')
 }
 
-// discoverParams are the params of server/discover, initializeParams those of
-// initialize.
-func discoverParams(version string) []byte { return append(modernMeta(version), '}') }
-
+// initializeParams are the params of initialize.
 func initializeParams(version string) []byte {
 	b := []byte(`{"protocolVersion":"` + wire.Revision2025_11 + `","capabilities":{},"clientInfo":`)
 	return append(append(b, clientInfo(version)...), '}')

@@ -33,9 +33,12 @@ type stdio struct {
 func newStdio(p *Plugin, version string, cmd *child.Command) *stdio {
 	return &stdio{p: p, server: child.New(*cmd, child.Options{
 		Logger: p.log.With("plugin", p.cfg.Name), Role: "plugin server", Mask: logs.Mask(maps.Values(cmd.Env)),
-		Doubt:    "whether the hook ran is not known",
-		Setting:  "check cmd, script and cwd of the plugin's entry",
-		Discover: discoverParams(version), Initialize: initializeParams(version),
+		Doubt:   "whether the hook ran is not known",
+		Setting: "check cmd, script and cwd of the plugin's entry",
+		// server/discover would do as well, but the Python SDK answers what it does
+		// not know with a hundred lines on standard error.
+		Probe:           child.Probe{Method: wire.MethodToolsCall, Params: p.form.params(toolConfig, p.describeArguments()), Read: wire.ReadModern},
+		Initialize:      initializeParams(version),
 		StartTimeout:    max(time.Minute, p.cfg.Timeout),
 		MaxMessageBytes: p.maxAnswer,
 	})}

@@ -21,9 +21,10 @@ func newStdio(u *Upstream) *stdioLink {
 	s := &stdioLink{u: u}
 	s.server = child.New(child.Command{Name: u.cfg.Command, Args: u.cfg.Args, Env: u.cfg.Env, Dir: u.cfg.Cwd}, child.Options{
 		Logger: u.log, Role: "upstream", Mask: logs.Mask(maps.Values(u.cfg.Env)),
-		Doubt:    "whether the request was carried out is not known",
-		Setting:  "check command and cwd of the entry",
-		Discover: u.form.modern(nil, nil), Initialize: u.form.initialize(),
+		Doubt:        "whether the request was carried out is not known",
+		Setting:      "check command and cwd of the entry",
+		Probe:        child.Probe{Method: wire.MethodDiscover, Params: u.form.modern(nil, nil), Read: wire.ReadDiscover},
+		Initialize:   u.form.initialize(),
 		StartTimeout: u.o.StartTimeout, ProbeTimeout: u.o.ProbeTimeout, StopTimeout: u.o.StopTimeout,
 		MaxMessageBytes: u.o.MaxMessageBytes,
 		OnStart:         u.restarted,

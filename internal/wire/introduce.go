@@ -18,7 +18,7 @@ type Introduction struct {
 	Raw          json.RawMessage // the whole result
 }
 
-// NotModernError is an answer to server/discover that offers no modern revision.
+// NotModernError is an answer that no modern server gives.
 type NotModernError struct{ why string }
 
 // Error says what the answer was.
@@ -43,10 +43,23 @@ func ReadDiscover(result []byte) (*Introduction, error) {
 		}
 		return nil, fmt.Errorf("the server speaks revisions of MCP that we do not know: %q", offered)
 	}
+	return modern(result), nil
+}
+
+// ReadModern takes the result of any request in the modern form for an
+// introduction: only a modern server says which type its result is of.
+func ReadModern(result []byte) (*Introduction, error) {
+	if IsNull(Member(result, "resultType")) {
+		return nil, &NotModernError{"a result without resultType"}
+	}
+	return modern(result), nil
+}
+
+func modern(result []byte) *Introduction {
 	i := introduction(Modern, result)
 	i.Revision = Revision2026_07
 	i.ServerInfo = Member(Member(result, "_meta"), MetaServerInfo)
-	return i, nil
+	return i
 }
 
 // ReadInitialize reads the result of initialize.
@@ -72,9 +85,9 @@ func introduction(era Era, result []byte) *Introduction {
 	return i
 }
 
-// MeansLegacy reports whether err, a JSON-RPC error that answers
-// server/discover or the error of [ReadDiscover], is nothing that a modern
-// server says.
+// MeansLegacy reports whether err, a JSON-RPC error that answers a request in
+// the modern form, or that of [ReadDiscover] or [ReadModern], is nothing that a
+// modern server says.
 func MeansLegacy(err error) bool {
 	if _, ok := errors.AsType[*NotModernError](err); ok {
 		return true
@@ -83,7 +96,7 @@ func MeansLegacy(err error) bool {
 	return ok && !rpc.provesModern()
 }
 
-// provesModern reports whether e, the answer to server/discover, comes from a
+// provesModern reports whether e, the answer to a modern request, comes from a
 // modern server. A refusal that lists only legacy revisions proves the opposite.
 func (e *Error) provesModern() bool {
 	switch e.Code {
