@@ -195,6 +195,9 @@ func (a *app) printAnswer(raw json.RawMessage) error {
 // about it where the server does not know plugin or hook.
 func (a *app) explainFailure(ctx context.Context, p *remote.Plugin, hook string, failure *plugin.Error) error {
 	err := fmt.Errorf("%s: the plugin failed: %w", hook, failure)
+	if strings.HasPrefix(failure.Message, "the plugin failed") {
+		err = fmt.Errorf("%s: %w", hook, failure)
+	}
 	if !strings.HasPrefix(failure.Message, "Unable to find ") {
 		return err
 	}

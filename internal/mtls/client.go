@@ -314,7 +314,7 @@ func (c *Client) checkIdentity(snap *clientSnapshot, leaf *x509.Certificate) err
 	other := printable(names[0])
 	err := fmt.Errorf(verifyFailed+"identity mismatch, the certificate is that of plugin '%s', not of '%s'", other, snap.identity)
 	err = hint.Add(err, "if that server serves both, set "+c.name("identity")+" to "+other+" (or to any)")
-	return hint.Add(err, "check that the url of "+snap.identity+" leads to its own server")
+	return hint.Add(err, "check that the url of "+snap.identity+" leads to its own server, and that the server shows the certificate that `sallyport certs plugin "+snap.identity+"` makes")
 }
 
 // timedConn is a raw connection that ends with the server's certificate.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -257,11 +258,32 @@ func TestIdentityMismatchHints(t *testing.T) {
 	w.client.name = source
 	_, err := w.client.Dial(t.Context(), "tcp", w.server.addr)
 	want := []string{
-		"check that the url of Wanted leads to its own server",
+		"check that the url of Wanted leads to its own server, and that the server shows the certificate that `sallyport certs plugin Wanted` makes",
 		"if that server serves both, set <identity> to MyPlugin (or to any)",
 	}
 	if got := hint.Of(err); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("hints of %v:\n%s", err, strings.Join(got, "\n"))
+	}
+}
+
+// The files of the guide's folders are somebody's: the hint is the command that
+// makes just these.
+func TestMissingFileHints(t *testing.T) {
+	const anywhere = "`sallyport certs all` makes the certificates that a plugin file needs; paths are relative to the working directory"
+	const one = "` makes it, and `sallyport certs all` all that a gateway's plugin file needs; paths are relative to the working directory"
+	for path, want := range map[string]string{
+		"certs/mcp/plugins/My_Plugin-2.0/server.crt": "`sallyport certs plugin My_Plugin-2.0" + one,
+		"certs/mcp/gateway/client.crt":               "`sallyport certs gateway" + one,
+		"certs/mcp/plugins/a b/server.crt":           anywhere,
+		"certs/mcp/plugins/server.crt":               anywhere,
+		"plugins/P/server.crt":                       anywhere,
+		"server.crt":                                 anywhere,
+	} {
+		path = filepath.Join(t.TempDir(), path)
+		_, err := NewServer(ServerConfig{CertFile: path, KeyFile: path, CABundle: path, ClientAuth: CertRequired, Name: source}, nil)
+		if got := hint.Of(err); len(got) != 1 || got[0] != want {
+			t.Errorf("hints of %v: %q, want %q", err, got, want)
+		}
 	}
 }
 

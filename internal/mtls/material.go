@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
@@ -53,13 +54,27 @@ func (m *material) readPair(f files, role x509.ExtKeyUsage, now time.Time) error
 	return nil
 }
 
+// layout is where the path of a plugin's or the gateway's file shows, in the
+// folders that the guide lays out, who it is for.
+var layout = regexp.MustCompile(`/certs/mcp/(?:plugins/([\w.-]+)|gateway)/[^/]+$`)
+
 // missing adds to the error of a file that is not there how to get one: the
 // commonest first mistake.
 func missing(err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return hint.Add(err, "`sallyport certs all` makes the certificates that a plugin file needs; paths are relative to the working directory")
+	text := "`sallyport certs all` makes the certificates that a plugin file needs"
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		if found := layout.FindStringSubmatch(filepath.ToSlash(file.Path)); found != nil {
+			command := "gateway"
+			if found[1] != "" {
+				command = "plugin " + found[1]
+			}
+			text = "`sallyport certs " + command + "` makes it, and `sallyport certs all` all that a gateway's plugin file needs"
+		}
+	}
+	return hint.Add(err, text+"; paths are relative to the working directory")
 }
 
 // blame puts before an error of ReadPair the field that it is about.

@@ -127,7 +127,6 @@ func Run(ctx context.Context, o RunOptions) error {
 	}
 	log := o.Logger
 	transport, why := chooseTransport(cfg, o.Stdin, o.Stdout)
-	log.Info("serving plugins over "+transport, "reason", why, "config", cfg.File, "plugins", len(cfg.Plugins))
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning.Error())
 	}
@@ -143,6 +142,7 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return err
 	}
+	log.Info("serving plugins over "+transport, "reason", why, "config", cfg.File, "plugins", len(cfg.Plugins))
 	if transport == stdioTransport {
 		return s.ServeStdio(ctx, o.Stdin, o.Stdout)
 	}
