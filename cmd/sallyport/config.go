@@ -96,20 +96,26 @@ func describe(r *config.Report) string {
 		parts = append(parts, fmt.Sprintf("a gateway's own file (%s): %s", count(len(g.Upstreams), "upstream"), hop))
 	}
 	if c := r.Client; c != nil {
-		external, secured := 0, 0
+		external, secured, own := 0, 0, 0
 		for _, p := range c.Plugins {
-			if p.MCP != nil {
+			switch {
+			case p.MCP != nil && p.MCP.TLS != nil:
 				external++
-				if p.MCP.TLS != nil {
-					secured++
-				}
+				secured++
+			case p.MCP != nil:
+				external++
+			case p.Enabled():
+				own++
 			}
 		}
-		whose := "a gateway's"
+		whose, which := "a gateway's", count(external, "external plugin")
 		if r.Gateway != nil {
 			whose = "its plugins"
+			if own > 0 {
+				which += fmt.Sprintf(", %d in its own process", own)
+			}
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s): %d over TLS", whose, count(external, "external plugin"), secured))
+		parts = append(parts, fmt.Sprintf("%s (%s): %d over TLS", whose, which, secured))
 	}
 	return strings.Join(parts, "; ")
 }
