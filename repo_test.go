@@ -27,14 +27,15 @@ internal/logs: -
 internal/wire: -
 internal/keyfile: -
 internal/pkitest: -
+internal/report: plugin
 internal/config: plugin
 internal/mtls: internal/keyfile
 internal/pki: internal/keyfile
 internal/pyre: -
 internal/builtin: plugin internal/pyre
-internal/pipeline: plugin
+internal/pipeline: plugin internal/report
 internal/child: internal/wire
-internal/remote: plugin internal/wire internal/mtls internal/child
+internal/remote: plugin internal/report internal/wire internal/mtls internal/child
 internal/front: internal/wire internal/mtls
 internal/upstream: internal/wire internal/mtls internal/child
 plugin/server: plugin internal/wire internal/mtls internal/config internal/front
@@ -56,6 +57,7 @@ internal/keyfile: internal/pkitest
 internal/mtls: internal/pkitest
 internal/pki: internal/pkitest
 internal/remote: internal/pkitest plugin/server internal/builtin
+internal/pipeline: internal/pkitest internal/mtls internal/remote plugin/server
 internal/upstream: internal/pkitest
 plugin/server: internal/pkitest internal/builtin internal/remote
 plugin/conformance: plugin/server plugin/plugintest

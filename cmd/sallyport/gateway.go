@@ -100,7 +100,7 @@ func (a *app) gateway(ctx context.Context, path string, flags map[string]string)
 	gc := gateway.Config{
 		Pipeline: plugins.pipe, MaxPayloadBytes: cfg.Client.Settings.MaxPayloadBytes,
 		Naming:   gateway.Naming{Prefix: cfg.Prefix.V, Separator: cfg.Separator.V},
-		Degraded: plugins.degraded,
+		Degraded: plugins.degraded, Plugins: plugins.learned,
 	}
 	for _, u := range upstreams {
 		gc.Upstreams = append(gc.Upstreams, u)

@@ -31,18 +31,23 @@ func (ps *gatewayPlugins) watch(ctx context.Context, interval time.Duration, log
 	var running sync.WaitGroup
 	for _, e := range ps.entries {
 		if p, ok := e.Plugin.(*remote.Plugin); ok {
-			running.Go(func() { ps.health.watch(ctx, e.Name, p, interval, log.With("plugin", e.Name)) })
+			running.Go(func() {
+				ps.health.watch(ctx, e.Name, func(ctx context.Context) error {
+					if err := ps.pipe.Refresh(ctx, e.Name); err != nil {
+						return err
+					}
+					_, err := p.Describe(ctx) // also of one that is known, and may be down
+					return err
+				}, interval, log.With("plugin", e.Name))
+			})
 		}
 	}
 	running.Wait()
 }
 
-func (h *pluginHealth) watch(ctx context.Context, name string, p *remote.Plugin, interval time.Duration, log *slog.Logger) {
+func (h *pluginHealth) watch(ctx context.Context, name string, ask func(context.Context) error, interval time.Duration, log *slog.Logger) {
 	for {
-		_, err := p.Discover(ctx)
-		if err == nil {
-			_, err = p.Describe(ctx) // also of one that is known, and may be down
-		}
+		err := ask(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -100,6 +105,17 @@ func (ps *gatewayPlugins) degraded() []gateway.Degraded {
 	all := ps.health.degraded()
 	for _, name := range ps.pipe.Off() {
 		all = append(all, gateway.Degraded{Plugin: name, Reason: "disabled after a failure, as its on_error says; a restart enables it again"})
+	}
+	return all
+}
+
+// learned tells which plugins run as their servers say, where the file does not.
+func (ps *gatewayPlugins) learned() (all []gateway.PluginState) {
+	for _, e := range ps.pipe.Learned() {
+		all = append(all, gateway.PluginState{
+			Plugin: e.Name, Mode: string(e.Mode), OnError: string(e.OnError), Priority: e.Priority,
+			Conditions: len(e.Conditions), FromServer: e.Learned,
+		})
 	}
 	return all
 }

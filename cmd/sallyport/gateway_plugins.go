@@ -58,9 +58,14 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 }
 
 func (a *app) pipelineEntry(p *config.Plugin, s *config.Settings) (pipeline.Entry, error) {
+	mode, ok := pipeline.ParseMode(p.Mode)
+	if !ok { // config has refused it
+		return pipeline.Entry{}, fmt.Errorf("unknown mode %q", p.Mode)
+	}
 	e := pipeline.Entry{
 		Name: p.Name, Priority: p.Priority, Timeout: p.Timeout, Hooks: p.Hooks, ExposeHeaders: p.ExposeHeaders,
-		Mode: pipelineMode(p.Mode), OnError: pipeline.OnError(p.OnError),
+		Mode: mode, OnError: pipeline.OnError(p.OnError),
+		Learn: pipeline.Learn{Mode: !p.ModeSet, OnError: !p.OnErrorSet, Priority: !p.PrioritySet, Conditions: !p.ConditionsSet},
 	}
 	for _, c := range p.Conditions {
 		e.Conditions = append(e.Conditions, pipeline.Condition(c))
@@ -68,17 +73,6 @@ func (a *app) pipelineEntry(p *config.Plugin, s *config.Settings) (pipeline.Entr
 	var err error
 	e.Plugin, err = a.newPlugin(p, s)
 	return e, err
-}
-
-// pipelineMode is a mode of either vocabulary in the pipeline's.
-func pipelineMode(mode string) pipeline.Mode {
-	switch mode {
-	case "sequential":
-		return pipeline.Enforce
-	case "transform":
-		return pipeline.Permissive
-	}
-	return pipeline.Mode(mode) // the others have one name; config knows no more
 }
 
 // newPlugin makes one plugin: a client where it is external, else the plugin

@@ -144,7 +144,13 @@ type Plugin struct {
 	OnError     string // "fail", "ignore", "disable", or "" when not set
 	Priority    int    // default 100
 	Conditions  []Condition
-	AppliedTo   json.RawMessage // masked as Masked is; nil when not set
+
+	// ModeSet and the like say that the entry settles it: where it does not, an
+	// external plugin's server may. A mode of the older vocabulary says what an
+	// error does as well, so with one OnErrorSet holds, too.
+	ModeSet, OnErrorSet, PrioritySet, ConditionsSet bool
+
+	AppliedTo json.RawMessage // masked as Masked is; nil when not set
 
 	// Config is the entry's config: as JSON, `{}` when it has none. Numbers
 	// and key order are the file's.

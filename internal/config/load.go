@@ -126,10 +126,16 @@ func (l *loader) plugin(as role, settings Settings, e *value, path string) Plugi
 	p.HooksSet = e.get("hooks") != nil
 	if v := e.get("mode"); v != nil && v.ok {
 		p.Mode = v.text
+		p.ModeSet = true
+		p.OnErrorSet = slices.Contains(olderModes, v.text)
+	}
+	if v := e.get("on_error"); v != nil {
+		p.OnErrorSet = true
 	}
 	if v := e.get("priority"); v != nil && v.ok {
-		p.Priority = int(v.number)
+		p.Priority, p.PrioritySet = int(v.number), true
 	}
+	p.ConditionsSet = e.get("conditions") != nil
 	if v := e.get("timeout"); v != nil && v.ok {
 		p.Timeout = duration(v.secs)
 	}

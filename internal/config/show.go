@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -278,11 +279,35 @@ func (w *shower) client(c *Client) {
 		}
 		p := &c.Plugins[at]
 		at++
+		w.open(p, "plugins["+strconv.Itoa(i)+"].")
 		if p.MCP != nil && entry.get("mcp").get("proto") == nil {
 			overlay(w, "plugins["+strconv.Itoa(i)+"].mcp.proto", Value[string]{V: p.MCP.Proto})
 		}
 		if p.MCP != nil && p.MCP.TLS != nil {
 			w.clientTLS("plugins["+strconv.Itoa(i)+"].mcp.tls.", p)
+		}
+	}
+}
+
+// open enters what an external plugin's entry leaves to the plugin server.
+func (w *shower) open(p *Plugin, path string) {
+	if p.Kind != External || !p.Enabled() {
+		return
+	}
+	onError := "ignore"
+	if slices.Contains([]string{"enforce", "sequential", "concurrent"}, p.Mode) {
+		onError = "fail"
+	}
+	for _, f := range []struct {
+		key   string
+		set   bool
+		value any
+	}{
+		{"mode", p.ModeSet, p.Mode}, {"on_error", p.OnErrorSet, onError},
+		{"priority", p.PrioritySet, p.Priority}, {"conditions", p.ConditionsSet, []string{}},
+	} {
+		if !f.set {
+			w.over[path+f.key] = Setting{path + f.key, jsonOf(f.value), Source{Peer: true}}
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // form is the sort of value that a key takes.
 type form int
 
@@ -54,8 +56,10 @@ func (s *shape) field(key string) *field {
 }
 
 // The vocabularies of mode: the older one of ContextForge, then the newer.
-var modes = []string{"enforce", "enforce_ignore_error", "permissive", Disabled,
-	"sequential", "transform", "audit", "concurrent", "fire_and_forget"}
+var (
+	olderModes = []string{"enforce", "enforce_ignore_error", "permissive", Disabled}
+	modes      = append(slices.Clone(olderModes), "sequential", "transform", "audit", "concurrent", "fire_and_forget")
+)
 
 var (
 	textShape     = &shape{form: formText}

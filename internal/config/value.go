@@ -33,9 +33,14 @@ type Source struct {
 	// File, Line and Column are where the value stands in a file.
 	File         string
 	Line, Column int
+
+	// Peer says that nobody here set the value, so that the plugin's server may:
+	// it is the default until the server has answered.
+	Peer bool
 }
 
-// String gives "flag --NAME", "env NAME", FILE:LINE:COLUMN or "default".
+// String gives "flag --NAME", "env NAME", FILE:LINE:COLUMN, or "default" and
+// whether that is the last word.
 func (s Source) String() string {
 	switch {
 	case s.Flag != "":
@@ -44,6 +49,8 @@ func (s Source) String() string {
 		return "env " + s.Env
 	case s.File != "":
 		return Position{s.File, s.Line, s.Column}.String()
+	case s.Peer:
+		return "default, unless the plugin server says otherwise"
 	}
 	return "default"
 }

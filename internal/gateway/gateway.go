@@ -76,6 +76,10 @@ type Config struct {
 
 	// Degraded tells what is wrong with the plugins, for /readyz; nil is nothing.
 	Degraded func() []Degraded
+
+	// Plugins tells which plugins run as their servers say, for /readyz; nil is
+	// none.
+	Plugins func() []PluginState
 }
 
 // Options are the rest. The zero value, and nil, are usable.

@@ -17,6 +17,17 @@ type Degraded struct {
 	Since    string `json:"since,omitempty"` // RFC 3339
 }
 
+// PluginState is how a plugin runs at the moment, where its server has settled
+// what the gateway's file leaves open.
+type PluginState struct {
+	Plugin     string   `json:"plugin"`
+	Mode       string   `json:"mode"`
+	OnError    string   `json:"on_error,omitempty"` // absent: as the mode says
+	Priority   int      `json:"priority"`
+	Conditions int      `json:"conditions"`  // how many there are; 0 is always
+	FromServer []string `json:"from_server"` // which of these the plugin server has said
+}
+
 // readiness is what /readyz goes by: parts that are down do not count, or one
 // plugin server would drain every replica.
 type readiness struct{ draining atomic.Bool }
@@ -50,6 +61,13 @@ func (g *Gateway) Degraded() []Degraded {
 	return all
 }
 
+func (g *Gateway) plugins() []PluginState {
+	if g.cfg.Plugins == nil {
+		return nil
+	}
+	return g.cfg.Plugins()
+}
+
 // admin is the operator's listener.
 type admin struct{ *Gateway }
 
@@ -63,9 +81,10 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		body, err := json.Marshal(struct {
-			Status   string     `json:"status"`
-			Degraded []Degraded `json:"degraded"`
-		}{"ready", a.Degraded()})
+			Status   string        `json:"status"`
+			Degraded []Degraded    `json:"degraded"`
+			Plugins  []PluginState `json:"plugins,omitempty"`
+		}{"ready", a.Degraded(), a.plugins()})
 		if err != nil { // strings always encode
 			body = []byte(`{"status":"ready"}`)
 		}

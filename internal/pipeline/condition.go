@@ -7,21 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
 // Condition limits the requests that a plugin sees. Within one all fields must
 // match; an empty field matches everything.
-type Condition struct {
-	ServerIDs    []string // exact
-	TenantIDs    []string // exact
-	Tools        []string // exact or with *; the client's name or the upstream's own
-	Prompts      []string // the same
-	Resources    []string // the same, of the URI
-	Agents       []string // the same
-	UserPatterns []string // part of the user's name, or with *
-	ContentTypes []string // media types
-}
+type Condition = report.Condition
 
 // subject is what conditions look at in a payload. It is read when the first
 // condition asks.

@@ -19,6 +19,13 @@ type round struct {
 	out     *Outcome
 	subject *subject
 
+	// entries are the plugins in their order and with their settings, as they were
+	// known when the round began: what becomes known meanwhile moves nobody.
+	entries []*Entry
+
+	// asked are the plugins that had to be asked for this round, by their index.
+	asked map[int]asked
+
 	// writer is the plugin of the group at work that has changed the payload.
 	writer string
 }
@@ -44,11 +51,11 @@ func (s *round) due(e *Entry) bool {
 // time, and where to go on: plugins of mode concurrent that follow each other,
 // and, where that is asked for, plugins of equal priority.
 func (s *round) neighbours(i int) (group []*Entry, next int) {
-	entries := s.p.entries
-	last := &entries[i]
+	entries := s.entries
+	last := entries[i]
 	group = append(group, last)
 	for next = i + 1; next < len(entries); next++ {
-		e := &entries[next]
+		e := entries[next]
 		together := last.Mode == Concurrent && e.Mode == Concurrent || s.p.o.ParallelWithinBand && last.Priority == e.Priority
 		switch {
 		case e.Mode == FireAndForget:
@@ -71,7 +78,7 @@ func (s *round) together(ctx context.Context, group []*Entry) (changed bool) {
 	attempts := make([]*attempt, len(group))
 	var running sync.WaitGroup
 	for i, e := range group {
-		running.Go(func() { attempts[i] = s.p.attempt(ctx, e, s.hook, base, s.req) })
+		running.Go(func() { attempts[i] = s.attempt(ctx, e, base) })
 	}
 	running.Wait()
 	s.writer = ""

@@ -29,14 +29,15 @@ type attempt struct {
 
 // attempt runs one plugin if it has the hook; nil says that it has not. What is
 // asked of the plugin, its hooks included, shares one time limit.
-func (p *Pipeline) attempt(ctx context.Context, e *Entry, hook plugin.Hook, payload json.RawMessage, req *Request) *attempt {
-	ctx, cancel := e.limit(ctx)
+func (s *round) attempt(ctx context.Context, e *Entry, payload json.RawMessage) *attempt {
+	ctx, cancel := e.limit(ctx, s.asked[e.index].took)
 	defer cancel()
 	start := time.Now()
-	runs, err := e.runsOn(ctx, hook)
+	e, runs, err := s.learned(ctx, e)
 	if err == nil && !runs {
 		return nil
 	}
+	p, hook, req := s.p, s.hook, s.req
 	a := &attempt{e: e, err: err, unknown: err != nil}
 	if len(payload) > p.o.MaxPayloadBytes {
 		a.tooBig, a.err = true, fmt.Errorf("the payload has %d bytes, over max_payload_bytes %d", len(payload), p.o.MaxPayloadBytes)

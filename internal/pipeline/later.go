@@ -110,7 +110,8 @@ func (p *Pipeline) catchUp(tasks []task) {
 		}
 		req.Global = t.global
 		log := p.o.Logger.With("plugin", t.e.Name, "hook", string(t.hook), "request_id", t.global.RequestID)
-		a := p.attempt(p.after.ctx, t.e, t.hook, t.payload, req)
+		s := &round{p: p, hook: t.hook, req: req}
+		a := s.attempt(p.after.ctx, t.e, t.payload)
 		switch {
 		case a == nil:
 		case a.err != nil && p.onError(t.e) == Disable && p.disable(p.after.ctx, a):

@@ -39,6 +39,21 @@ func (m Mode) mayRefuse() bool { return m == Enforce || m == EnforceIgnoreError 
 // mayChange reports whether a changed payload applies.
 func (m Mode) mayChange() bool { return m == Enforce || m == EnforceIgnoreError || m == Permissive }
 
+// judges reports whether anything that the plugin says reaches the request.
+func (m Mode) judges() bool { return m.mayRefuse() || m.mayChange() }
+
+// ParseMode reads a mode of either vocabulary; ok is false for any other word.
+func ParseMode(name string) (m Mode, ok bool) {
+	switch name {
+	case "sequential":
+		return Enforce, true
+	case "transform":
+		return Permissive, true
+	}
+	m = Mode(name)
+	return m, slices.Contains(modes, m)
+}
+
 // onError is what a failure of e does. With fail_on_plugin_error nothing is
 // disabled: its next failure would let a request pass.
 func (p *Pipeline) onError(e *Entry) OnError {
@@ -65,8 +80,7 @@ func (e *Entry) never(hook plugin.Hook) bool {
 		return true
 	}
 	if len(e.Hooks) > 0 && !slices.Contains(e.Hooks, hook) {
-		_, remote := e.Plugin.(Discoverer)
-		return !remote || !e.namesCustomHooks()
+		return e.peer == nil || !e.namesCustomHooks()
 	}
 	return false
 }
@@ -74,11 +88,11 @@ func (e *Entry) never(hook plugin.Hook) bool {
 // Has reports whether a plugin may run on hook, without asking any: a hook that
 // nobody may have costs its caller nothing.
 func (p *Pipeline) Has(hook plugin.Hook) bool {
-	return slices.ContainsFunc(p.entries, func(e Entry) bool {
-		if e.never(hook) {
-			return false
+	for i := range p.entries {
+		e := &p.entries[i]
+		if !e.never(hook) && (e.peer != nil || slices.Contains(e.Plugin.Hooks(), hook)) {
+			return true
 		}
-		_, remote := e.Plugin.(Discoverer)
-		return remote || slices.Contains(e.Plugin.Hooks(), hook)
-	})
+	}
+	return false
 }

@@ -16,9 +16,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
@@ -27,8 +29,8 @@ type Entry struct {
 	// Name is the plugin's name; each name stands once in a pipeline.
 	Name string
 
-	// Plugin runs the hooks. If it also implements Discoverer, its hooks are
-	// learned at run time.
+	// Plugin runs the hooks. If it also implements Discoverer, its hooks, and what
+	// Learn names, are learned at run time.
 	Plugin plugin.Plugin
 
 	// Mode is Enforce when empty.
@@ -54,16 +56,15 @@ type Entry struct {
 	// ExposeHeaders are secret headers that this plugin is given all the same.
 	ExposeHeaders []string
 
+	// Learn says which of these are the peer's to say. Only a Discoverer has one.
+	Learn Learn
+
+	index int            // in the order of New
+	peer  Discoverer     // the Plugin, if it is one
+	known *report.Report // what has been learned into this entry, nil when nothing
+
 	// off is set when a failure has disabled the plugin.
 	off *atomic.Bool
-}
-
-// Discoverer is implemented by a plugin whose hooks are learned from a peer.
-type Discoverer interface {
-	// Discover returns the hooks that the peer reports for this plugin. An
-	// error means that the plugin is not known: it might have any hook.
-	// It is called before each hook and caches what it can.
-	Discover(ctx context.Context) ([]plugin.Hook, error)
 }
 
 // Options are a pipeline's settings. The zero value is ContextForge's defaults.
@@ -98,9 +99,14 @@ type Options struct {
 // Pipeline is an ordered set of plugins. It is safe for concurrent use. It does
 // not own the plugins. Close it before them if any is of mode FireAndForget.
 type Pipeline struct {
-	entries []Entry
+	entries []Entry // as they were given
+	peers   []*Entry
 	o       Options
 	after   aftermath
+
+	now      atomic.Pointer[settled]
+	learning sync.Mutex
+	told     map[int]string // under learning: what has been logged of an entry
 }
 
 // New returns a pipeline of entries. A name that stands twice and a mode that
@@ -121,7 +127,10 @@ func New(entries []Entry, options *Options) (*Pipeline, error) {
 		e := &p.entries[i]
 		e.Mode = cmp.Or(e.Mode, Enforce)
 		e.Timeout = cmp.Or(e.Timeout, p.o.Timeout)
-		e.off = &atomic.Bool{}
+		e.off, e.index, e.known = &atomic.Bool{}, i, nil
+		if e.peer, _ = e.Plugin.(Discoverer); e.peer != nil {
+			p.peers = append(p.peers, e)
+		}
 		if !slices.Contains(modes, e.Mode) {
 			return nil, fmt.Errorf("plugin %s: mode %q is not known here", e.Name, e.Mode)
 		}
@@ -133,7 +142,8 @@ func New(entries []Entry, options *Options) (*Pipeline, error) {
 		}
 		names[e.Name] = true
 	}
-	slices.SortStableFunc(p.entries, func(a, b Entry) int { return cmp.Compare(a.Priority, b.Priority) })
+	p.told = map[int]string{}
+	p.now.Store(p.settledBy(make([]*report.Report, len(p.entries))))
 	return p, nil
 }
 
@@ -187,23 +197,30 @@ func (p *Pipeline) Rest(ctx context.Context, hook plugin.Hook, payload json.RawM
 // Guards reports whether a plugin would judge such a payload, so that nothing
 // may get past it. A plugin that is not known counts.
 func (p *Pipeline) Guards(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request) bool {
-	subject := newSubject(hook, payload)
-	return slices.ContainsFunc(p.entries, func(e Entry) bool {
-		if (!e.Mode.mayRefuse() && !e.Mode.mayChange()) || e.off.Load() || !subject.concerns(&e, req) {
+	s := p.newRound(ctx, hook, payload, req, false)
+	return slices.ContainsFunc(s.entries, func(e *Entry) bool {
+		if e.never(hook) || !e.Mode.judges() && !e.Learn.Mode || e.off.Load() || !s.subject.concerns(e, req) {
 			return false
 		}
-		ctx, cancel := e.limit(ctx)
+		ctx, cancel := e.limit(ctx, s.asked[e.index].took)
 		defer cancel()
-		runs, err := e.runsOn(ctx, hook)
-		return runs || err != nil
+		e, runs, err := s.learned(ctx, e)
+		return e.Mode.judges() && (runs || err != nil)
 	})
 }
 
+// newRound finds out what has to be known for one run of a hook.
+func (p *Pipeline) newRound(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request, rest bool) *round {
+	s := &round{p: p, hook: hook, req: req, rest: rest, out: &Outcome{Payload: payload}, subject: newSubject(hook, payload)}
+	s.settle(ctx)
+	return s
+}
+
 func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMessage, req *Request, rest bool) *Outcome {
-	out := &Outcome{Payload: payload}
-	s := &round{p: p, hook: hook, req: req, rest: rest, out: out, subject: newSubject(hook, payload)}
-	for next := 0; next < len(p.entries); {
-		e := &p.entries[next]
+	s := p.newRound(ctx, hook, payload, req, rest)
+	out := s.out
+	for next := 0; next < len(s.entries); {
+		e := s.entries[next]
 		next++
 		if !s.due(e) {
 			if out.Refusal != nil {
@@ -216,7 +233,7 @@ func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMe
 			var group []*Entry
 			group, next = s.neighbours(next - 1)
 			changed = s.together(ctx, group)
-		} else if a := p.attempt(ctx, e, hook, out.Payload, req); a != nil {
+		} else if a := s.attempt(ctx, e, out.Payload); a != nil {
 			s.writer = ""
 			changed = s.take(ctx, a, out.Payload)
 		}
@@ -230,27 +247,9 @@ func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMe
 	return out
 }
 
-// limit returns ctx with the entry's time limit.
-func (e *Entry) limit(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, e.Timeout, fmt.Errorf("no answer within %s: %w", e.Timeout, context.DeadlineExceeded))
-}
-
-// runsOn reports whether the entry's plugin has the hook. An error says that it
-// may have it, but is not known.
-func (e *Entry) runsOn(ctx context.Context, hook plugin.Hook) (bool, error) {
-	listed := len(e.Hooks) == 0 || slices.Contains(e.Hooks, hook)
-	d, remote := e.Plugin.(Discoverer)
-	switch {
-	case !remote:
-		return listed && slices.Contains(e.Plugin.Hooks(), hook), nil
-	case !listed && !e.namesCustomHooks():
-		return false, nil
-	}
-	hooks, err := d.Discover(ctx)
-	if err != nil {
-		return false, err
-	}
-	return listed && slices.Contains(hooks, hook), nil
+// limit returns ctx with what is left of the entry's time.
+func (e *Entry) limit(ctx context.Context, spent time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, e.Timeout-spent, fmt.Errorf("no answer within %s: %w", e.Timeout, context.DeadlineExceeded))
 }
 
 // namesCustomHooks reports whether the entry lists a hook that is none of the

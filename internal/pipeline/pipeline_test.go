@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
@@ -208,27 +209,18 @@ func TestOversizedPayloadIsRefusedBeforeAnyPluginRuns(t *testing.T) {
 	}
 }
 
-// unknown is a plugin whose peer has not been reached.
-type unknown struct {
-	fake
-	hooks []plugin.Hook
-	err   error
-}
-
-func (u unknown) Discover(context.Context) ([]plugin.Hook, error) { return u.hooks, u.err }
-
 func TestAPluginThatIsNotKnownCounts(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		entry Entry
 		want  string
 	}{
-		{"on every hook when its entry lists none", Entry{Plugin: unknown{pass, nil, errBoom}}, "failed"},
-		{"on those its entry lists", Entry{Plugin: unknown{pass, nil, errBoom}, Hooks: []plugin.Hook{plugin.ToolPreInvoke}}, "failed"},
-		{"not on others", Entry{Plugin: unknown{pass, nil, errBoom}, Hooks: []plugin.Hook{plugin.PromptPreFetch}}, payload},
-		{"by its mode", Entry{Plugin: unknown{pass, nil, errBoom}, Mode: Permissive}, "failed, ignored " + payload},
-		{"once known, on what its peer reports", Entry{Plugin: unknown{refuse, []plugin.Hook{plugin.PromptPreFetch}, nil}}, payload},
-		{"disabled, not at all", Entry{Plugin: unknown{pass, nil, errBoom}, Mode: Disabled}, payload},
+		{"on every hook when its entry lists none", Entry{Plugin: learned{pass, nil, errBoom}}, "failed"},
+		{"on those its entry lists", Entry{Plugin: learned{pass, nil, errBoom}, Hooks: []plugin.Hook{plugin.ToolPreInvoke}}, "failed"},
+		{"not on others", Entry{Plugin: learned{pass, nil, errBoom}, Hooks: []plugin.Hook{plugin.PromptPreFetch}}, payload},
+		{"by its mode", Entry{Plugin: learned{pass, nil, errBoom}, Mode: Permissive}, "failed, ignored " + payload},
+		{"once known, on what its peer reports", Entry{Plugin: learned{refuse, []plugin.Hook{plugin.PromptPreFetch}, nil}}, payload},
+		{"disabled, not at all", Entry{Plugin: learned{pass, nil, errBoom}, Mode: Disabled}, payload},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			out := mustNew(t, nil, test.entry).Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(payload), &Request{})
@@ -344,12 +336,14 @@ func TestNewRefuses(t *testing.T) {
 // slow is a plugin whose peer takes its time to say what hooks it has.
 type slow struct{ fake }
 
-func (slow) Discover(ctx context.Context) ([]plugin.Hook, error) {
+func (slow) Known() *report.Report { return nil }
+
+func (slow) Discover(ctx context.Context) (*report.Report, error) {
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-time.After(4 * time.Second):
-		return plugin.Hooks(), nil
+		return &report.Report{Hooks: plugin.Hooks()}, nil
 	}
 }
 

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 
@@ -102,22 +101,8 @@ func cloned(o plugin.Object) plugin.Object {
 }
 
 // userText returns the user as text for conditions; ok is false for an
-// anonymous request.
+// anonymous request, and one whose user has no name.
 func (r *Request) userText() (text string, ok bool) {
-	if len(r.Global.User) == 0 || string(r.Global.User) == "null" {
-		return "", false
-	}
-	if json.Unmarshal(r.Global.User, &text) == nil {
-		return text, true
-	}
-	var object struct{ Email, ID, Name, Sub string }
-	if json.Unmarshal(r.Global.User, &object) != nil {
-		return "", false
-	}
-	for _, s := range []string{object.Email, object.ID, object.Name, object.Sub} {
-		if s != "" {
-			return s, true
-		}
-	}
-	return "", false
+	text = r.Global.UserName()
+	return text, text != ""
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
@@ -51,7 +52,14 @@ type learned struct {
 	err   error
 }
 
-func (l learned) Discover(context.Context) ([]plugin.Hook, error) { return l.hooks, l.err }
+func (l learned) Known() *report.Report { return nil }
+
+func (l learned) Discover(context.Context) (*report.Report, error) {
+	if l.err != nil {
+		return nil, l.err
+	}
+	return &report.Report{Hooks: l.hooks}, nil
+}
 
 func TestGuards(t *testing.T) {
 	unknown := errors.New("unreachable")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
@@ -29,8 +30,13 @@ type Info struct {
 	Description string
 	Version     string
 	Hooks       []plugin.Hook // nil when the server names none
-	Mode        string        // "disabled" is not served
+	Mode        string        // of either vocabulary; "disabled" is not served
+	OnError     string        // "" when the server says none
 	Priority    *int          // nil when the server names none
+
+	// Conditions are nil when the server names none, and empty when it says that
+	// there are none.
+	Conditions []report.Condition
 }
 
 // Describe asks the server about this plugin and remembers the hooks that it
@@ -150,19 +156,69 @@ func (i *Info) set(d *decoder, key []byte, value json.RawMessage) {
 	case "version":
 		i.Version = d.text(key, value)
 	case "mode":
-		i.Mode = d.text(key, value)
+		i.Mode = d.word(key, value, report.IsMode)
+	case "on_error":
+		i.OnError = d.word(key, value, report.IsOnError)
+	case "conditions":
+		i.Conditions = d.conditions(key, value)
 	case "priority":
 		i.Priority = d.number(key, value)
 	case "hooks":
-		if wire.Kind(value) != '[' {
-			d.fail("%s.%s is not an array", d.in, key)
-			return
-		}
 		i.Hooks = []plugin.Hook{}
-		for hook := range wire.Elements(value) {
-			if name := plugin.Hook(d.text(key, hook)); !slices.Contains(i.Hooks, name) {
-				i.Hooks = append(i.Hooks, name)
+		for _, name := range d.texts(key, value) {
+			if hook := plugin.Hook(name); !slices.Contains(i.Hooks, hook) {
+				i.Hooks = append(i.Hooks, hook)
 			}
 		}
 	}
+}
+
+// word reads one of a closed list: a mode that we do not know could mean
+// anything, so the plugin counts as not known.
+func (d *decoder) word(key []byte, value json.RawMessage, known func(string) bool) string {
+	text := d.text(key, value)
+	if d.err == nil && !known(text) {
+		d.fail("%s.%s is %.100q, which is none that is known", d.in, key, text)
+	}
+	return text
+}
+
+func (d *decoder) texts(key []byte, value json.RawMessage) []string {
+	if wire.Kind(value) != '[' {
+		d.fail("%s.%s is not an array", d.in, key)
+		return nil
+	}
+	texts := []string{}
+	for one := range wire.Elements(value) {
+		texts = append(texts, d.text(key, one))
+	}
+	return texts
+}
+
+// conditions reads when a plugin is to run. Of what is not known here nothing is
+// lost: a condition without it leaves out less.
+func (d *decoder) conditions(key []byte, value json.RawMessage) []report.Condition {
+	if wire.Kind(value) != '[' {
+		d.fail("%s.%s is not an array", d.in, key)
+		return nil
+	}
+	conditions := []report.Condition{}
+	for one := range wire.Elements(value) {
+		if wire.Kind(one) != '{' {
+			d.fail("%s.%s holds something other than objects", d.in, key)
+			return nil
+		}
+		var c report.Condition
+		lists := map[string]*[]string{
+			"server_ids": &c.ServerIDs, "tenant_ids": &c.TenantIDs, "tools": &c.Tools, "prompts": &c.Prompts,
+			"resources": &c.Resources, "agents": &c.Agents, "user_patterns": &c.UserPatterns, "content_types": &c.ContentTypes,
+		}
+		for name, list := range wire.Members(one) {
+			if into := lists[string(name)]; into != nil && !wire.IsNull(list) {
+				*into = d.texts(name, list)
+			}
+		}
+		conditions = append(conditions, c)
+	}
+	return conditions
 }

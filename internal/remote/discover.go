@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
@@ -34,13 +35,28 @@ type knowledge struct {
 type reading struct {
 	broken int64     // of look when it began
 	at     time.Time // when it began
-	hooks  []plugin.Hook
+	report *report.Report
 	err    error // there is none
 }
 
-// Discover returns the hooks that the plugin runs on: those of its entry, else
-// those that the server reports. It must not be changed. An error means that
-// the plugin is not known, so that it may have any hook.
+// Known returns what the server last said of the plugin, as long as that cannot
+// be another by now; else nil, and [Plugin.Discover] has to be asked.
+func (p *Plugin) Known() *report.Report {
+	broken, open := p.look()
+	if last := p.knows.last.Load(); p.current(last, broken, open) {
+		return last.report
+	}
+	return nil
+}
+
+// current reports whether nothing can have changed last unseen.
+func (p *Plugin) current(last *reading, broken int64, open bool) bool {
+	return last != nil && open && last.broken == broken && p.knows.now().Sub(last.at) < p.cfg.HealthInterval
+}
+
+// Discover returns what the server says of the plugin, its hooks being those of
+// the entry where that lists any. An error means that the plugin is not known,
+// so that it may have any hook.
 //
 // The server is asked at the first call, and again before Discover returns
 // whenever its answer may be another by now: after it refused or closed any
@@ -48,11 +64,11 @@ type reading struct {
 // is older than Config.HealthInterval. A server that does not answer then is
 // down, and what it said last holds; one that says something else is believed.
 // All who wait share one question.
-func (p *Plugin) Discover(ctx context.Context) ([]plugin.Hook, error) {
+func (p *Plugin) Discover(ctx context.Context) (*report.Report, error) {
 	broken, open := p.look()
 	last := p.knows.last.Load()
-	if last != nil && open && last.broken == broken && p.knows.now().Sub(last.at) < p.cfg.HealthInterval {
-		return last.hooks, nil
+	if p.current(last, broken, open) {
+		return last.report, nil
 	}
 	wait := ctx
 	if last != nil {
@@ -73,11 +89,11 @@ func (p *Plugin) Discover(ctx context.Context) ([]plugin.Hook, error) {
 			continue // begun before what gave us the reason to ask
 		}
 		if r.err == nil {
-			return r.hooks, nil
+			return r.report, nil
 		}
 		// What a reading that was no answer left in place holds.
 		if last := p.knows.last.Load(); last != nil {
-			return last.hooks, nil
+			return last.report, nil
 		}
 		return nil, r.err
 	}
@@ -89,7 +105,7 @@ func (p *Plugin) look() (broken int64, open bool) {
 	if p.stdio != nil {
 		return p.stdio.server.Look()
 	}
-	return p.transport.look()
+	return p.look()
 }
 
 // read asks the server and keeps what it says. Its own error is always nil.
@@ -100,7 +116,7 @@ func (p *Plugin) read(ctx context.Context) (*reading, error) {
 	r.broken, _ = p.look()
 	info, err := p.Describe(ctx)
 	if err == nil {
-		r.hooks, err = p.judge(ctx, info)
+		r.report, err = p.judge(ctx, info)
 	}
 	r.err = err
 	switch {
@@ -123,9 +139,9 @@ func isDown(err error) bool {
 	return e.Kind == Unreachable || e.Kind == Timeout
 }
 
-// judge decides which hooks the plugin runs on, now that the server has told
-// what it has.
-func (p *Plugin) judge(ctx context.Context, info *Info) ([]plugin.Hook, error) {
+// judge makes a report of what the server has told, or says why the plugin is not
+// known by it.
+func (p *Plugin) judge(ctx context.Context, info *Info) (*report.Report, error) {
 	log := p.log.With("plugin", p.cfg.Name, "url", p.cfg.URL)
 	if info.Mode == "disabled" {
 		if !p.knows.disabled {
@@ -137,6 +153,16 @@ func (p *Plugin) judge(ctx context.Context, info *Info) ([]plugin.Hook, error) {
 	}
 	p.knows.disabled = false
 	p.compare(ctx, info.Hooks)
+	hooks, err := p.hooksOf(info)
+	if err != nil {
+		return nil, err
+	}
+	return &report.Report{Hooks: hooks, Mode: info.Mode, OnError: info.OnError, Priority: info.Priority, Conditions: info.Conditions}, nil
+}
+
+// hooksOf decides which hooks the plugin runs on, now that the server has told
+// what it has.
+func (p *Plugin) hooksOf(info *Info) ([]plugin.Hook, error) {
 	switch {
 	case info.Hooks == nil && len(p.cfg.Hooks) > 0:
 		return p.cfg.Hooks, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
@@ -39,16 +40,16 @@ func wantHooks(t *testing.T, p *Plugin, want ...plugin.Hook) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got.Hooks); diff != "" {
 		t.Fatalf("hooks (-want +got):\n%s", diff)
 	}
 }
 
 func wantUnknown(t *testing.T, p *Plugin, kind Kind, text string) []string {
 	t.Helper()
-	hooks, err := p.Discover(t.Context())
+	known, err := p.Discover(t.Context())
 	if err == nil {
-		t.Fatalf("the plugin is known, with %v", hooks)
+		t.Fatalf("the plugin is known, with %+v", known)
 	}
 	wantKind(t, err, kind, text)
 	return hint.Of(err)
@@ -377,16 +378,16 @@ func TestAQuestionFromBeforeIsNotEnough(t *testing.T) {
 	p.transport.lost(0)
 	first := make(chan []plugin.Hook, 1)
 	go func() {
-		hooks, _ := p.Discover(t.Context())
-		first <- hooks
+		known, _ := p.Discover(t.Context())
+		first <- known.Hooks
 	}()
 	<-entered
 	f.say(configured(`["tool_post_invoke"]`))
 	p.transport.lost(0) // the server was replaced while it was answering
 	second := make(chan []plugin.Hook, 1)
 	go func() {
-		hooks, _ := p.Discover(t.Context())
-		second <- hooks
+		known, _ := p.Discover(t.Context())
+		second <- known.Hooks
 	}()
 	close(release)
 	if got := <-second; len(got) != 1 || got[0] != plugin.ToolPostInvoke {
@@ -430,7 +431,7 @@ func TestASilentServerIsDown(t *testing.T) {
 			wantKind(t, err, Timeout, "")
 		}
 		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble
-		p.knows.last.Store(&reading{hooks: plugin.Hooks()})
+		p.knows.last.Store(&reading{report: &report.Report{Hooks: plugin.Hooks()}})
 		if took, err := discover(); took != patience || err != nil {
 			t.Errorf("the first call waited %s: %v", took, err)
 		}
