@@ -105,7 +105,7 @@ func (p *Plugin) look() (broken int64, open bool) {
 	if p.stdio != nil {
 		return p.stdio.server.Look()
 	}
-	return p.look()
+	return p.transport.look()
 }
 
 // read asks the server and keeps what it says. Its own error is always nil.
