@@ -2,10 +2,7 @@
 
 package remote
 
-import (
-	"errors"
-	"syscall"
-)
+import "syscall"
 
 // canLook says that readable tells nothing here.
 const canLook = false
@@ -15,8 +12,3 @@ func readable(syscall.RawConn) bool { return false }
 type poller struct{}
 
 func (poller) readable([]syscall.RawConn) []bool { return nil }
-
-// checkSocket refuses: who owns a socket cannot be told here.
-func checkSocket(string) error {
-	return errors.New("unix sockets are not supported on this system")
-}

@@ -3,8 +3,6 @@
 package remote
 
 import (
-	"fmt"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -69,24 +67,4 @@ func (p *poller) step() {
 func (p *poller) hold(fd uintptr) {
 	p.polls = append(p.polls, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	p.step()
-}
-
-// checkSocket refuses a Unix socket that somebody else could have put there:
-// whoever owns it receives every payload.
-func checkSocket(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("unix socket: %w", err)
-	}
-	if info.Mode().Type() != os.ModeSocket {
-		return fmt.Errorf("unix socket: %s is not a socket", path)
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return fmt.Errorf("unix socket: cannot tell who owns %s", path)
-	}
-	if uid := os.Geteuid(); stat.Uid != 0 && int(stat.Uid) != uid {
-		return fmt.Errorf("unix socket: %s belongs to user %d, neither to root nor to us (user %d)", path, stat.Uid, uid)
-	}
-	return nil
 }

@@ -142,6 +142,8 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 		fault  *child.Fault
 	)
 	switch {
+	case errors.Is(err, errOwner):
+		return Identity, err
 	case errors.As(err, &fault):
 		return Kind(fault.Kind), err
 	case errors.As(err, &bad):

@@ -57,10 +57,7 @@ func newTransport(cfg *Config, u *url.URL, o *Options) *transport {
 	switch {
 	case cfg.UDS != "":
 		t.dial = func(ctx context.Context) (net.Conn, error) {
-			if err := checkSocket(cfg.UDS); err != nil {
-				return nil, err
-			}
-			return dialer.DialContext(ctx, "unix", cfg.UDS)
+			return dialUnix(ctx, dialer, cfg.UDS)
 		}
 	case cfg.TLS != nil:
 		t.dial = func(ctx context.Context) (net.Conn, error) {

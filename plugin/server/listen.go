@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,14 +33,15 @@ func listenTCP(ctx context.Context, what, host string, port config.Value[int], f
 // listenUnix binds a Unix socket that only the owner can connect to. It is made
 // in a folder that is closed to others and renamed to its place, so that at no
 // time somebody else can reach it. A socket that nobody serves any more is
-// replaced; anything else at that path is an error.
-func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+// replaced if it is ours; anything else at that path is an error.
+func listenUnix(ctx context.Context, path string, log *slog.Logger) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
 		return nil, fmt.Errorf("listening on the Unix socket %s: %w", path, err)
 	}
 	if err := checkStale(ctx, path); err != nil {
 		return fail(err)
 	}
+	warnFolder(filepath.Dir(path), log)
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
 	if err != nil {
 		return fail(err)
@@ -79,6 +81,9 @@ func checkStale(ctx context.Context, path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return hint.Add(errors.New("there is a file that is no socket"), "choose another path, or remove it")
 	}
+	if uid, known := owner(info); known && uid != os.Geteuid() {
+		return hint.Add(fmt.Errorf("there is a socket of user %d, and we are user %d", uid, os.Geteuid()), "choose another path, or remove it")
+	}
 	d := net.Dialer{Timeout: 2 * time.Second}
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err == nil {
@@ -89,6 +94,22 @@ func checkStale(ctx context.Context, path string) error {
 		return nil // left behind by a process that was killed
 	}
 	return err
+}
+
+// warnFolder says so when others can put a socket of their own in the place of
+// ours. Our clients refuse that one; those in Python hand it every payload.
+func warnFolder(dir string, log *slog.Logger) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return // whoever makes the socket there will tell
+	}
+	uid, known := owner(info)
+	switch writable := info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0; {
+	case writable:
+		log.Warn("other users can replace the Unix socket in this folder: take their right to write away, or set the sticky bit", "folder", dir, "mode", info.Mode().String())
+	case known && uid != 0 && uid != os.Geteuid():
+		log.Warn("the folder of the Unix socket is another user's, who can replace it", "folder", dir, "user", uid)
+	}
 }
 
 // unixListener removes its socket when it is closed, unless another process has

@@ -190,7 +190,7 @@ func (s *Server) runHTTP(ctx context.Context, cfg *config.Server) error {
 
 func (s *Server) listen(ctx context.Context, cfg *config.Server) (net.Listener, error) {
 	if cfg.UDS.V != "" {
-		return listenUnix(ctx, cfg.UDS.V)
+		return listenUnix(ctx, cfg.UDS.V, s.log)
 	}
 	return listenTCP(ctx, "MCP", cfg.Host.V, cfg.Port, "set PLUGINS_SERVER_PORT or server_settings.port")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -96,7 +97,7 @@ func TestServeDoesNotDrainForever(t *testing.T) {
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	for i := range 2 { // the second start finds the socket of the first, which was killed
-		l, err := listenUnix(t.Context(), path)
+		l, err := listenUnix(t.Context(), path, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatalf("start %d: %v", i, err)
 		}
@@ -104,7 +105,7 @@ func TestUnixSocket(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("mode %v, error %v", info.Mode(), err)
 		}
-		if _, err := listenUnix(t.Context(), path); err == nil || !strings.Contains(err.Error(), "another process serves it") {
+		if _, err := listenUnix(t.Context(), path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another process serves it") {
 			t.Errorf("a second server: error %v", err)
 		}
 		if i == 0 {
@@ -119,10 +120,10 @@ func TestUnixSocket(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listenUnix(t.Context(), path); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := listenUnix(t.Context(), path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "no socket") {
 		t.Errorf("over a file: error %v", err)
 	}
-	if _, err := listenUnix(t.Context(), filepath.Join(t.TempDir(), strings.Repeat("x", 100), "s")); err == nil {
+	if _, err := listenUnix(t.Context(), filepath.Join(t.TempDir(), strings.Repeat("x", 100), "s"), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a folder that is not there")
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".s*")); len(left) > 0 {
@@ -132,7 +133,7 @@ func TestUnixSocket(t *testing.T) {
 
 func TestServeOnAUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := listenUnix(t.Context(), path)
+	l, err := listenUnix(t.Context(), path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
