@@ -83,10 +83,7 @@ func TestStdioPluginServer(t *testing.T) {
 	s := spawn(t, "server")
 	serverFile(t, s, "plugins: [{name: P, kind: search_replace, hooks: [tool_pre_invoke], config: {words: [{search: crap, replace: crud}]}}]\n")
 	p := stdioClient(t, s)
-	hooks, err := p.Discover(t.Context())
-	if diff := cmp.Diff([]plugin.Hook{plugin.ToolPreInvoke}, hooks); err != nil || diff != "" {
-		t.Fatalf("error %v, hooks (-want +got):\n%s", err, diff)
-	}
+	wantHooks(t, p, plugin.ToolPreInvoke)
 	c := &plugin.Context{State: plugin.Object{"n": json.RawMessage("9007199254740993")}}
 	r, err := p.Invoke(t.Context(), plugin.ToolPreInvoke, json.RawMessage(`{"name":"t","args":{"a":"crap","n":9007199254740993}}`), c)
 	if err != nil || !strings.Contains(string(r.ModifiedPayload), `"a":"crud","n":9007199254740993`) {
@@ -244,10 +241,7 @@ func TestStdioIsKnownAgainAfterItsDeath(t *testing.T) {
 	p := stdioClient(t, s)
 	discover := func(want ...plugin.Hook) {
 		t.Helper()
-		hooks, err := p.Discover(t.Context())
-		if diff := cmp.Diff(want, hooks); err != nil || diff != "" {
-			t.Fatalf("error %v, hooks (-want +got):\n%s", err, diff)
-		}
+		wantHooks(t, p, want...)
 	}
 	configs := func() (n int) {
 		for _, line := range asked(t, s) {
