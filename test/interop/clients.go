@@ -87,7 +87,7 @@ func tapped(ctx context.Context, c client, url string, todo task) (_ *report, er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	todo.URL = t.url
 	got, err := c.run(ctx, todo)

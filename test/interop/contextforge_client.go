@@ -182,8 +182,10 @@ func (f *forge) run(ctx context.Context, s session) (*hookReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	cmd := f.command(ctx, s.era.python, f.tools.script("contextforge_client.py"), string(task))
-	// Their stdio client starts "python", whichever that is.
-	cmd.Env = append(environment(f.dir), "PLUGINS_SSRF_PROTECTION_ENABLED=false", "PYTHONWARNINGS=ignore")
+	// The first line's stdio client starts "python", which is there in an
+	// activated environment.
+	cmd.Env = append(environment(f.dir), "PATH="+filepath.Dir(s.era.python)+string(filepath.ListSeparator)+os.Getenv("PATH"),
+		"PLUGINS_SSRF_PROTECTION_ENABLED=false", "PYTHONWARNINGS=ignore")
 	cmd.Env = append(cmd.Env, s.env...)
 	report := &hookReport{}
 	return report, output(cmd, report)

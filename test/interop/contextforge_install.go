@@ -162,7 +162,9 @@ func (c *contextForge) install(ctx context.Context, folder, python, uv string, r
 		return err
 	}
 	if r.source != "" {
-		if err := again(ctx, func() error { return c.sources(ctx, home, python, r) }); err != nil {
+		// An environment made by uv has no pip; uv's own has.
+		pip := filepath.Join(filepath.Dir(uv), "python")
+		if err := again(ctx, func() error { return c.sources(ctx, home, pip, r) }); err != nil {
 			return err
 		}
 	}
@@ -201,7 +203,6 @@ func (c *contextForge) environment(ctx context.Context, home, python, uv string,
 // sources fetches the source distribution and unpacks its plugins, which are in
 // no wheel.
 func (c *contextForge) sources(ctx context.Context, home, python string, r release) error {
-	// An environment made by uv has no pip.
 	if err := quiet(ctx, home, python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
 		"--no-deps", "--no-binary", ":all:", "--dest", home, r.packages[0]); err != nil {
 		return err

@@ -46,7 +46,7 @@ func start(ctx context.Context, name string, cmd *exec.Cmd) (*process, error) {
 	case p.addr = <-p.found:
 		return p, nil
 	case <-p.rest:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 	case <-ctx.Done():
 	}
 	err = p.stop()
@@ -100,7 +100,7 @@ func (p *process) text() string {
 // writes waits until what the process has written fulfils a condition: a log is
 // written beside what it is about, and may come later.
 func (p *process) writes(ctx context.Context, condition func(text string) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
 		p.mu.Lock()
@@ -133,6 +133,9 @@ func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
+	// What hangs must not hang everything; that it was killed is an error.
+	late := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
 	<-p.rest
 	err := p.cmd.Wait()
 	if state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && state.Signaled() && state.Signal() == syscall.SIGTERM {
