@@ -69,3 +69,27 @@ func TestTheMessageOfACall(t *testing.T) {
 		}
 	}
 }
+
+// The table in the documentation may have other figures, and nothing else.
+func TestSameTable(t *testing.T) {
+	row := func(cells ...string) string {
+		found := &table{}
+		found.add(cells[0], cells[1], cells[2], cells[3], cells[4])
+		return found.markdown()
+	}
+	was := row("a client", "1.2.3", "HTTP", "2025-11-25", "5 tools over 2 connections")
+	for name, c := range map[string]struct {
+		now  string
+		same bool
+	}{
+		"the same":        {was, true},
+		"other figures":   {row("a client", "1.2.3", "HTTP", "2025-11-25", "6 tools over 13 connections"), true},
+		"other words":     {row("a client", "1.2.3", "HTTP", "2025-11-25", "5 prompts over 2 connections"), false},
+		"another version": {row("a client", "1.2.4", "HTTP", "2025-11-25", "5 tools over 2 connections"), false},
+		"one row more":    {was + "| another client | 1 | HTTP | | nothing |\n", false},
+	} {
+		if sameTable(was, c.now) != c.same {
+			t.Errorf("%s: the same is %v", name, !c.same)
+		}
+	}
+}

@@ -3,7 +3,7 @@
 // compared to the one that the server gives directly; and the official clients
 // in front of it. A plugin over mutual TLS is in the path throughout.
 //
-//	go run ./test/interop [-conformance] [-only part,part] bin/sallyport
+//	go run ./test/interop [-conformance] [-only part,part] [-write] bin/sallyport
 //
 // What it needs it installs by name and version into .tools/interop. Where npm,
 // Python or a registry is missing it says so and goes on without; with
@@ -20,7 +20,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 )
 
@@ -41,6 +40,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("interop", flag.ContinueOnError)
 	conformance := flags.Bool("conformance", false, "run the conformance suite instead, and report its numbers")
 	only := flags.String("only", "", "`parts` to try, with commas between: "+strings.Join(partNames(), ", ")+", or the beginning of such names up to a hyphen")
+	write := flags.Bool("write", false, "write the table into "+tableFile+", which has to have it as it is")
 	folder := flags.String("tools", ".tools/interop", "`folder` to install into")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: interop [flags] bin/sallyport")
@@ -90,7 +90,10 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	return t.verdict()
+	if err := t.verdict(); err != nil || *conformance || *only != "" || len(t.skipped) > 0 {
+		return err
+	}
+	return t.keep(*write)
 }
 
 // part is what can be tried by itself.
@@ -136,50 +139,6 @@ func chosen(list string) ([]part, error) {
 		}
 	}
 	return todo, nil
-}
-
-// table collects what was found.
-type table struct {
-	rows    [][]string
-	faults  []string
-	skipped []string
-}
-
-// add adds a row: peer, version, transport, revision, what was seen.
-func (t *table) add(peer, version, transport, revision, seen string) {
-	t.rows = append(t.rows, []string{peer, version, transport, revision, seen})
-}
-
-// fault notes what went wrong, and adds a row for it.
-func (t *table) fault(peer, version, transport, revision string, err error) {
-	t.faults = append(t.faults, fmt.Sprintf("%s %s, %s: %v", peer, version, transport, err))
-	t.add(peer, version, transport, revision, "FAILED")
-}
-
-// skip notes what could not be tried.
-func (t *table) skip(peer, version, reason string) {
-	t.skipped = append(t.skipped, peer+": "+reason)
-	t.add(peer, version, "", "", "skipped: "+reason)
-}
-
-func (t *table) print() {
-	fmt.Println()
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "PEER\tVERSION\tTRANSPORT\tREVISION\tSEEN")
-	for _, row := range t.rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush()
-}
-
-func (t *table) verdict() error {
-	if len(t.faults) > 0 {
-		return fmt.Errorf("%d failed:\n%s", len(t.faults), strings.Join(t.faults, "\n"))
-	}
-	if len(t.skipped) > 0 && os.Getenv("REQUIRE_TOOLS") != "" {
-		return fmt.Errorf("REQUIRE_TOOLS is set, and this could not be tried:\n%s", strings.Join(t.skipped, "\n"))
-	}
-	return nil
 }
 
 // clip keeps an answer in an error message readable.
