@@ -39,7 +39,7 @@ internal/remote: plugin internal/report internal/wire internal/mtls internal/chi
 internal/front: internal/wire internal/mtls
 internal/upstream: internal/wire internal/mtls internal/child
 plugin/server: plugin internal/wire internal/mtls internal/config internal/front
-plugin/conformance: plugin internal/wire internal/mtls internal/remote
+plugin/conformance: plugin internal/wire internal/mtls internal/remote internal/child
 plugin/plugintest: plugin plugin/server plugin/conformance internal/remote internal/mtls internal/pkitest
 internal/gateway: plugin internal/wire internal/front internal/pipeline internal/upstream
 cmd/sallyport: plugin plugin/server plugin/conformance internal/keyfile internal/pki internal/mtls internal/wire internal/config internal/builtin internal/remote internal/front internal/pipeline internal/upstream internal/gateway

@@ -23,7 +23,7 @@ func (a *app) callTarget(cmd *cobra.Command, f *callFlags) (remote.Config, error
 			return target, err
 		}
 	} else {
-		client, entry, err := a.callEntry(f)
+		client, entry, err := a.callEntry("call", f.config, f.plugin)
 		if err != nil {
 			return target, err
 		}
@@ -106,16 +106,17 @@ func flagName(t *config.ClientTLS) func(string) string {
 	}
 }
 
-// callEntry finds the plugin in the file.
-func (a *app) callEntry(f *callFlags) (*config.Client, *config.Plugin, error) {
-	client, err := config.LoadClient(f.config, config.Options{Kinds: builtin.Kinds()})
+// callEntry finds the plugin in the file; without a name the only external one.
+// command is the one that asks.
+func (a *app) callEntry(command, file, name string) (*config.Client, *config.Plugin, error) {
+	client, err := config.LoadClient(file, config.Options{Kinds: builtin.Kinds()})
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, w := range client.Warnings {
 		a.log.Warn(w.Error())
 	}
-	entry, err := pickEntry(client, f.plugin)
+	entry, err := pickEntry(command, client, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,7 +133,7 @@ func (a *app) callEntry(f *callFlags) (*config.Client, *config.Plugin, error) {
 
 // pickEntry returns the named entry, or the only external one when none is
 // named.
-func pickEntry(client *config.Client, name string) (*config.Plugin, error) {
+func pickEntry(command string, client *config.Client, name string) (*config.Plugin, error) {
 	if name != "" {
 		if entry := client.Plugin(name); entry != nil {
 			return entry, nil
@@ -144,7 +145,7 @@ func pickEntry(client *config.Client, name string) (*config.Plugin, error) {
 		switch {
 		case client.Plugins[i].MCP == nil:
 		case only != nil:
-			return nil, hint.Add(usageError("sallyport call: --plugin is missing, and %s has several external plugins", client.File), "it has: "+entryNames(client, true))
+			return nil, hint.Add(usageError("sallyport %s: --plugin is missing, and %s has several external plugins", command, client.File), "it has: "+entryNames(client, true))
 		default:
 			only = &client.Plugins[i]
 		}

@@ -16,6 +16,7 @@ import (
 )
 
 type pluginTestFlags struct {
+	config  string
 	plugin  string
 	timeout time.Duration
 	all     bool
@@ -26,7 +27,7 @@ type pluginTestFlags struct {
 func newPluginTest(a *app) *cobra.Command {
 	var f pluginTestFlags
 	cmd := &cobra.Command{
-		Use:   "plugin-test URL",
+		Use:   "plugin-test [URL]",
 		Short: "Check a plugin server against the protocol",
 		Long: `Check a plugin server, in Go or in Python, against the protocol between gateway
 and plugin server, and print a table of what was checked.
@@ -37,25 +38,35 @@ cannot show whether it leaves the rest alone: --payload gives a hook a payload
 that the plugin changes.
 
 How the server is reached is said by the same flags as for call --url, which
-PLUGINS_CLIENT_MTLS_* complete.
+PLUGINS_CLIENT_MTLS_* complete; or by an entry of a gateway's plugin file, with
+--config instead of a URL: so are servers on a Unix socket, and those on stdio,
+which are started for the checks, several times.
 
 Exit codes: 0 no rule is broken, 1 at least one is, or the server gave no answer,
 2 usage. Warnings break no rule.`,
 		Example: `  sallyport plugin-test http://127.0.0.1:8000/mcp
   sallyport plugin-test https://localhost:8000/mcp --plugin P \
     --certfile certs/mcp/gateway/client.crt --keyfile certs/mcp/gateway/client.key --ca-bundle certs/mcp/gateway/ca.crt
+  sallyport plugin-test --config client.yaml --plugin P
   sallyport plugin-test http://127.0.0.1:8000/mcp --payload 'tool_pre_invoke={"name":"say","args":{"text":"crap"}}'`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("config") {
+				if len(args) > 0 {
+					return usageError("sallyport plugin-test: --config and a URL exclude each other")
+				}
+				return f.noTLSFlags(cmd)
+			}
 			if len(args) != 1 {
 				return hint.Add(usageError("sallyport plugin-test: it needs one URL, not %d arguments", len(args)),
 					"for example sallyport plugin-test http://127.0.0.1:8000/mcp")
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.pluginTest(cmd, args[0], &f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.pluginTest(cmd, strings.Join(args, ""), &f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.plugin, "plugin", "", "check this plugin alone (default: all of the server)")
+	flags.StringVar(&f.config, "config", "", "the gateway's plugin `file` whose entry says where the server is, instead of a URL")
+	flags.StringVar(&f.plugin, "plugin", "", "check this plugin alone (default: all of the server; with --config: the only external plugin, if there is one)")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "give up on one call after this long")
 	flags.BoolVar(&f.all, "all", false, "print what passed, too")
 	flags.StringArrayVar(&f.payloads, "payload", nil, "call a hook with this: HOOK=JSON or HOOK=@FILE; may be repeated")
@@ -71,21 +82,9 @@ func (a *app) pluginTest(cmd *cobra.Command, url string, f *pluginTestFlags) err
 	if err != nil {
 		return err
 	}
-	mcp, err := config.LoadURL(url, config.Options{Flags: changedTLSFlags(cmd)})
+	target, err := a.testTarget(cmd, url, f)
 	if err != nil {
 		return err
-	}
-	target := conformance.Target{URL: url, Plugin: f.plugin, Logger: a.log}
-	if mcp.TLS != nil {
-		tls, err := clientTLS(f.plugin, mcp.TLS)
-		if err != nil {
-			return err
-		}
-		target.TLS = &conformance.TLS{
-			CertFile: tls.CertFile, KeyFile: tls.KeyFile, KeyPassword: tls.KeyPassword, CABundle: tls.CABundle,
-			SkipVerify: !tls.Verify, SkipHostname: !tls.CheckHostname, ServerName: tls.ServerName,
-			Identity: tls.Identity, Profile: string(tls.Profile), Name: flagName(mcp.TLS),
-		}
 	}
 	results, err := conformance.Server(cmd.Context(), target, &conformance.Options{Timeout: f.timeout, Payloads: payloads})
 	if printErr := a.printResults(results, f.all); printErr != nil {
@@ -95,6 +94,54 @@ func (a *app) pluginTest(cmd *cobra.Command, url string, f *pluginTestFlags) err
 		err = &exitError{code: exitFailed}
 	}
 	return err
+}
+
+// noTLSFlags refuses flags that go with a URL.
+func (f *pluginTestFlags) noTLSFlags(cmd *cobra.Command) error {
+	for _, name := range callTLSFlags {
+		if cmd.Flags().Changed(name) {
+			return hint.Add(usageError("sallyport plugin-test: --%s goes with a URL", name), "for a plugin of a file, change its mcp.tls or set PLUGINS_CLIENT_MTLS_*")
+		}
+	}
+	return nil
+}
+
+// testTarget finds out how the server is reached.
+func (a *app) testTarget(cmd *cobra.Command, url string, f *pluginTestFlags) (conformance.Target, error) {
+	target := conformance.Target{URL: url, Plugin: f.plugin, Logger: a.log}
+	var mcp *config.MCP
+	name := (*config.ClientTLS).Name
+	if f.config == "" {
+		var err error
+		if mcp, err = config.LoadURL(url, config.Options{Flags: changedTLSFlags(cmd)}); err != nil {
+			return target, err
+		}
+		name = func(t *config.ClientTLS, field string) string { return flagName(t)(field) }
+	} else {
+		_, entry, err := a.callEntry("plugin-test", f.config, f.plugin)
+		if err != nil {
+			return target, err
+		}
+		mcp = entry.MCP
+		target.URL, target.UDS, target.Plugin = mcp.URL.V, mcp.UDS.V, entry.Name
+	}
+	if mcp.Proto == config.Stdio {
+		if key, err := stdioOf(mcp).Check(); err != nil {
+			return target, fmt.Errorf("plugin %s: %s: %w", target.Plugin, mcp.Name(key), err)
+		}
+		target.Command = &conformance.Command{Args: mcp.Cmd.V, Script: mcp.Script.V, Env: mcp.Env, Dir: mcp.Cwd.V}
+	}
+	if mcp.TLS == nil {
+		return target, nil
+	}
+	tls, err := clientTLS(target.Plugin, mcp.TLS)
+	target.TLS = &conformance.TLS{
+		CertFile: tls.CertFile, KeyFile: tls.KeyFile, KeyPassword: tls.KeyPassword, CABundle: tls.CABundle,
+		SkipVerify: !tls.Verify, SkipHostname: !tls.CheckHostname, ServerName: tls.ServerName,
+		Identity: tls.Identity, Profile: string(tls.Profile),
+		Name: func(field string) string { return name(mcp.TLS, field) },
+	}
+	return target, err
 }
 
 // hookPayloads reads the values of --payload.

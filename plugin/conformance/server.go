@@ -24,6 +24,13 @@ type Target struct {
 	// TLS says how an https URL is reached; nil for http.
 	TLS *TLS
 
+	// UDS is the path of a Unix socket to connect to instead of the URL's host.
+	UDS string
+
+	// Command starts the server as a child process instead; then URL, TLS and UDS
+	// are empty.
+	Command *Command
+
 	// Plugin narrows the checks to one plugin, whose identity the server must
 	// have. Empty means all, and any identity.
 	Plugin string
@@ -80,13 +87,11 @@ func Server(ctx context.Context, t Target, o *Options) ([]Result, error) {
 	if c.infos, err = t.pick(infos); err != nil {
 		return nil, err
 	}
-	c.session = newSession(t.URL, tls, c.o.Timeout)
-	defer c.session.close()
 	r := report{results: &c.results}
-	c.endpoint(ctx, r)
-	if _, err := c.session.open(ctx, wire.Revision2025_06); err != nil {
-		return c.results, fmt.Errorf("initialize at %s: %w", t.URL, err)
+	if err := c.openSession(ctx, r); err != nil {
+		return c.results, err
 	}
+	defer c.session.close()
 	c.tools(ctx, r)
 	var hooks []plugin.Hook
 	for _, info := range c.infos {
@@ -97,6 +102,28 @@ func Server(ctx context.Context, t Target, o *Options) ([]Result, error) {
 	}
 	c.o.unused(r, hooks)
 	return c.results, nil
+}
+
+// openSession checks how the server takes clients and leaves a session open. With
+// an error there is none.
+func (c *checker) openSession(ctx context.Context, r report) error {
+	t := &c.target
+	if t.Command != nil {
+		c.session = startProcess(t.Command, c.o.Timeout, t.Logger)
+		err := c.session.process.endpoint(ctx, r)
+		if err != nil {
+			c.session.close()
+			return fmt.Errorf("%s: %w", t.where(), err)
+		}
+		return nil
+	}
+	c.session = newSession(t, c.tls, c.o.Timeout)
+	c.endpoint(ctx, r)
+	if _, err := c.session.open(ctx, wire.Revision2025_06); err != nil {
+		c.session.close()
+		return fmt.Errorf("initialize at %s: %w", t.where(), err)
+	}
+	return nil
 }
 
 // pick chooses the plugins to check.
@@ -111,9 +138,9 @@ func (t *Target) pick(infos []remote.Info) ([]remote.Info, error) {
 	}
 	switch {
 	case len(infos) == 0:
-		return nil, fmt.Errorf("%s: the server has no plugins", t.URL)
+		return nil, fmt.Errorf("%s: the server has no plugins", t.where())
 	case len(picked) == 0:
-		return nil, fmt.Errorf("%s: the server has no plugin %q; it has %s", t.URL, t.Plugin, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s: the server has no plugin %q; it has %s", t.where(), t.Plugin, strings.Join(names, ", "))
 	}
 	return picked, nil
 }
@@ -128,7 +155,12 @@ type checker struct {
 }
 
 func (c *checker) remote(name string) (*remote.Plugin, error) {
-	return remote.New(remote.Config{Name: name, URL: c.target.URL, TLS: c.tls, Timeout: c.o.Timeout, MaxConns: many}, &remote.Options{})
+	t := &c.target
+	cfg := remote.Config{Name: name, URL: t.URL, TLS: c.tls, UDS: t.UDS, Stdio: t.Command.stdio(), Timeout: c.o.Timeout, MaxConns: many}
+	if cfg.Stdio == nil {
+		return remote.New(cfg, nil)
+	}
+	return remote.New(cfg, &remote.Options{Logger: t.Logger}) // what a child process says is not to be missed
 }
 
 // endpoint checks §1.
@@ -187,8 +219,7 @@ func (s *session) unknownSession(ctx context.Context) verdict {
 func (s *session) modern(ctx context.Context) verdict {
 	h := http.Header{}
 	wire.SetModern(h, wire.Revision2026_07, wire.MethodToolsCall, "get_plugin_configs")
-	params := `{"_meta":{"` + wire.MetaRevision + `":"` + wire.Revision2026_07 + `","` + wire.MetaCapabilities + `":{}},"name":"get_plugin_configs","arguments":{}}`
-	got, err := s.request(ctx, wire.MethodToolsCall, []byte(params), h)
+	got, err := s.request(ctx, wire.MethodToolsCall, modern([]byte(`{"name":"get_plugin_configs","arguments":{}}`)), h)
 	switch {
 	case err != nil:
 		return failf("%v", err)

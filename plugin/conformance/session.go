@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"mime"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,6 +24,7 @@ const maxAnswer = 8 << 20
 // session speaks MCP with one server, in the legacy form that every plugin
 // server knows, and shows more of the answers than package remote does.
 type session struct {
+	process  *process // or else http
 	http     *http.Client
 	url      string
 	revision string // empty before initialize
@@ -30,10 +32,19 @@ type session struct {
 	calls    int
 }
 
-func newSession(url string, tls *mtls.Client, timeout time.Duration) *session {
+func newSession(target *Target, tls *mtls.Client, timeout time.Duration) *session {
 	t := &http.Transport{MaxIdleConnsPerHost: 1} // no proxy
 	if tls != nil {
 		t.DialTLSContext = tls.Dial
+	}
+	url := target.URL
+	if target.UDS != "" { // whose owner package remote has looked at
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", target.UDS)
+		}
+		if url == "" {
+			url = "http://localhost/mcp"
+		}
 	}
 	return &session{url: url, http: &http.Client{
 		Transport: t, Timeout: timeout,
@@ -44,7 +55,13 @@ func newSession(url string, tls *mtls.Client, timeout time.Duration) *session {
 // fresh is another session with the same server.
 func (s *session) fresh() *session { return &session{http: s.http, url: s.url} }
 
-func (s *session) close() { s.http.CloseIdleConnections() }
+func (s *session) close() {
+	if s.process != nil {
+		s.process.close()
+		return
+	}
+	s.http.CloseIdleConnections()
+}
 
 // reply is the answer to one message.
 type reply struct {
@@ -68,8 +85,7 @@ func (r *reply) err() error {
 
 // open introduces us as a client of this revision.
 func (s *session) open(ctx context.Context, revision string) (*reply, error) {
-	params := []byte(`{"protocolVersion":"` + revision + `","capabilities":{},"clientInfo":{"name":"sallyport-conformance","version":"1"}}`)
-	r, err := s.request(ctx, wire.MethodInitialize, params, nil)
+	r, err := s.request(ctx, wire.MethodInitialize, opening(revision), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +98,16 @@ func (s *session) open(ctx context.Context, revision string) (*reply, error) {
 	return r, err
 }
 
+// opening are the params of initialize.
+func opening(revision string) []byte {
+	return []byte(`{"protocolVersion":"` + revision + `","capabilities":{},"clientInfo":{"name":"sallyport-conformance","version":"1"}}`)
+}
+
 // request sends one request; extra headers replace ours.
 func (s *session) request(ctx context.Context, method string, params []byte, extra http.Header) (*reply, error) {
+	if s.process != nil {
+		return s.process.request(ctx, method, params)
+	}
 	s.calls++
 	id := strconv.Itoa(s.calls)
 	return s.post(ctx, wire.AppendRequest(nil, []byte(id), method, params), id, extra)
