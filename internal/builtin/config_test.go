@@ -94,6 +94,21 @@ func TestConfigTakesForeignKeys(t *testing.T) {
 	}
 }
 
+// YAML 1.2 has no words for booleans but true and false; the reference's YAML
+// has, and its users write them.
+func TestConfigTakesTheBooleansOfTheReference(t *testing.T) {
+	for value, want := range map[string]bool{
+		`true`: true, `"true"`: true, `"True"`: true, `"yes"`: true, `"On"`: true, `1`: true, `"1"`: true, `"y"`: true,
+		`false`: false, `"False"`: false, `"no"`: false, `"OFF"`: false, `0`: false, `"0"`: false, `"n"`: false,
+	} {
+		p := mustPlugin(t, "secrets_detection", `{"block_on_detection":`+value+`}`)
+		r, err := p.Invoke(t.Context(), plugin.ToolPostInvoke, json.RawMessage(`{"name":"t","result":"`+fakeAWS+`"}`), &plugin.Context{})
+		if err != nil || r.Continue == want {
+			t.Errorf("%s: %+v, %v; want it to block: %t", value, r, err, want)
+		}
+	}
+}
+
 func TestHooksAreThoseOfTheEntryOrTheDefault(t *testing.T) {
 	tests := []struct {
 		kind  string

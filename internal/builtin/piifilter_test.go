@@ -176,7 +176,7 @@ func TestPIIFilterBlocks(t *testing.T) {
 
 func TestPIIFilterConfigFaults(t *testing.T) {
 	tests := []struct{ config, want string }{
-		{`{"detect_ssn":"yes"}`, "detect_ssn: not true or false"},
+		{`{"detect_ssn":"maybe"}`, "detect_ssn: not true or false"},
 		{`{"default_mask_strategy":"blur"}`, `default_mask_strategy: "blur" is none of redact, partial, hash, tokenize, remove`},
 		{`{"custom_patterns":[{"pattern":"a","description":"d"}]}`, "custom_patterns[0].type: required, but missing"},
 		{`{"custom_patterns":[{"type":"name","pattern":"a","description":"d"}]}`, `custom_patterns[0].type: "name" is none of ` + strings.Join(piiNames[:], ", ")},

@@ -136,7 +136,7 @@ func TestSchemaGuardConfigFaults(t *testing.T) {
 		{`{"arg_schemas":{"t":{"$ref":"file:///etc/passwd"}}}`, `arg_schemas.t: references to other documents are not followed (file:///etc/passwd)`},
 		{`{"arg_schemas":{"t":{"$schema":"http://127.0.0.1:1/meta"}}}`, `arg_schemas.t: references to other documents are not followed (http://127.0.0.1:1/meta)`},
 		{`{"arg_schemas":{"t":{"$ref":"#/$defs/x"}}}`, `arg_schemas.t: not a JSON Schema: `},
-		{`{"block_on_violation":1}`, `block_on_violation: not true or false`},
+		{`{"block_on_violation":2}`, `block_on_violation: not true or false`},
 	}
 	for _, tt := range tests {
 		_, err := newPlugin(t, "schema_guard", tt.config)

@@ -111,11 +111,11 @@ func TestSecretsThatOverlapAreOne(t *testing.T) {
 func TestSecretsDetectionConfigFaults(t *testing.T) {
 	tests := []struct{ config, want string }{
 		{`{"enabled":{"aws":true}}`, `enabled.aws: unknown key "aws" (known: ` + strings.Join(secretNames[:], ", ") + `, generic_api_key_assignment)`},
-		{`{"enabled":{"jwt_like":"no"}}`, "enabled.jwt_like: not true or false"},
+		{`{"enabled":{"jwt_like":"never"}}`, "enabled.jwt_like: not true or false"},
 		{`{"enabled":{"jwt_like":null}}`, "enabled.jwt_like: not true or false"},
 		{`{"enabled":[]}`, "enabled: not an object with the keys " + strings.Join(secretNames[:], ", ") + ", generic_api_key_assignment"},
 		{`{"enabled":{"generic_api_key_assignment":true}}`, "enabled.generic_api_key_assignment: there is no such detector: hex_secret_32 and base64_24 look for what is called a key"},
-		{`{"redact":1}`, "redact: not true or false"},
+		{`{"redact":2}`, "redact: not true or false"},
 		{`{"redaction_text":1}`, "redaction_text: not a string"},
 		{`{"min_findings_to_block":0}`, "min_findings_to_block: 0 is under 1"},
 		{`{"min_findings_to_block":1.5}`, "min_findings_to_block: not a whole number"},

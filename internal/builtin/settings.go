@@ -101,13 +101,19 @@ func (s *settings) unquote(key string) {
 	}
 }
 
+// boolean takes what the reference takes: YAML 1.1 has yes, no, on and off for
+// booleans, and so have the plugin files of its users.
 func (s *settings) boolean(key string, otherwise bool) bool {
-	s.unquote(key)
-	v := otherwise
-	if !s.read(key, "true or false", &v) {
-		return otherwise
+	if raw, ok := s.members[key]; ok {
+		switch strings.ToLower(strings.Trim(string(raw), `"`)) {
+		case "true", "yes", "on", "1", "y", "t":
+			return true
+		case "false", "no", "off", "0", "n", "f":
+			return false
+		}
+		s.fail(s.at(key), "not true or false")
 	}
-	return v
+	return otherwise
 }
 
 func (s *settings) text(key, otherwise string) string {
