@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 	"github.com/sallyport-mcp/sallyport/internal/upstream"
@@ -48,6 +49,8 @@ type job struct {
 	shared *pipeline.Request
 	judged bool // plugins judge the result, so nothing may come before it
 	record record
+
+	retryMS int64 // the wait after which a plugin would have the tool called again
 }
 
 // end is how a call ends. Exactly one of result, fault and err is set.
@@ -98,25 +101,69 @@ func (j *job) run(ctx context.Context) end {
 	if stopped != nil {
 		return *stopped
 	}
+	for retries := 0; ; retries++ {
+		e, again := j.ask(ctx, payload)
+		if !again || retries == maxRetries || !j.pause(ctx) {
+			return e
+		}
+	}
+}
+
+// ask sends the call to its upstream and judges what comes back. It reports
+// whether a plugin would have the call made again.
+func (j *job) ask(ctx context.Context, payload json.RawMessage) (e end, again bool) {
 	answer, err := j.forward(ctx, payload)
 	switch {
 	case ctx.Err() != nil:
-		return end{err: context.Cause(ctx)}
+		return end{err: context.Cause(ctx)}, false
 	case err != nil:
-		return j.upstreamFailed(j.entry.source.Name(), err)
+		return j.upstreamFailed(j.entry.source.Name(), err), false
 	case answer.Error != nil:
-		return end{fault: answer.Error, outcome: "upstream's error"}
+		return end{fault: answer.Error, outcome: "upstream's error"}, false
 	case wire.Kind(answer.Result) != '{':
-		return j.upstreamFailed(j.entry.source.Name(), errors.New("the result is not an object"))
+		return j.upstreamFailed(j.entry.source.Name(), errors.New("the result is not an object")), false
 	}
+	j.retryMS = 0
 	result, refusal := j.guard.judge(ctx, j, answer.Result)
 	switch {
 	case ctx.Err() != nil:
-		return end{err: context.Cause(ctx)}
+		return end{err: context.Cause(ctx)}, false
 	case refusal != nil:
-		return j.refused(refusal, false)
+		return j.refused(refusal, false), false
 	}
-	return j.bridged(result)
+	return j.bridged(result), j.retryMS > 0 && j.q.m.Method == wire.MethodToolsCall
+}
+
+// A plugin may have a tool called again, as ContextForge's gateway does: so often,
+// and after no longer a wait than this.
+const (
+	maxRetries = 3
+	maxPause   = 30 * time.Second
+)
+
+// pause waits as long as a plugin asks; false says that the client has gone.
+func (j *job) pause(ctx context.Context) bool {
+	wait := maxPause
+	if j.retryMS < maxPause.Milliseconds() {
+		wait = time.Duration(j.retryMS) * time.Millisecond
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// heard keeps what the plugins of one hook said beside their verdicts.
+func (j *job) heard(hook plugin.Hook, out *pipeline.Outcome) {
+	j.record.add(hook, out)
+	j.retryMS = max(j.retryMS, out.RetryDelayMS)
+	if out.Refusal == nil {
+		j.q.reply.setHeaders(out.HTTPHeaders)
+	}
 }
 
 // direct makes e what the call goes to, at first and when a plugin changes it.
@@ -145,7 +192,7 @@ func (j *job) before(ctx context.Context) (json.RawMessage, *end) {
 	}
 	out := j.g.pipe.Run(ctx, pre, j.first, j.shared)
 	for {
-		j.record.add(pre, out)
+		j.heard(pre, out)
 		if ctx.Err() != nil {
 			return nil, &end{err: context.Cause(ctx)}
 		}

@@ -138,7 +138,7 @@ func (j *job) judge(ctx context.Context, hook plugin.Hook, nameMember, member st
 	payload = wire.AppendString(append(payload, `{"`+nameMember+`":`...), j.entry.name)
 	payload = append(append(append(payload, `,"`+member+`":`...), value...), '}')
 	out := j.g.pipe.Run(ctx, hook, payload, j.shared)
-	j.record.add(hook, out)
+	j.heard(hook, out)
 	if out.Refusal != nil {
 		return nil, out.Refusal
 	}

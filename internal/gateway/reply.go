@@ -40,6 +40,18 @@ func newReply(w http.ResponseWriter, plain, sse bool) *reply {
 	return r
 }
 
+// setHeaders sets what plugins want on the answer, unless it has begun.
+func (r *reply) setHeaders(headers map[string]string) {
+	if len(headers) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.done && !r.streaming {
+		setAllowed(r.w.Header(), headers)
+	}
+}
+
 // notify sends a notification, if the client takes a stream.
 func (r *reply) notify(message []byte) {
 	r.mu.Lock()

@@ -98,6 +98,7 @@ func (v *visit) admit(w http.ResponseWriter, messages []*wire.Message) bool {
 			return false
 		}
 		v.setHeaders(before, out.Payload)
+		setAllowed(w.Header(), out.HTTPHeaders)
 	}
 	if pipe.Has(plugin.HTTPAuthResolveUser) {
 		out := pipe.Run(v.r.Context(), plugin.HTTPAuthResolveUser, v.credentials(), v.shared)
@@ -105,6 +106,7 @@ func (v *visit) admit(w http.ResponseWriter, messages []*wire.Message) bool {
 			v.refuse(w, out.Refusal, http.StatusUnauthorized)
 			return false
 		}
+		setAllowed(w.Header(), out.HTTPHeaders)
 	}
 	if !pipe.Has(plugin.HTTPAuthCheckPermission) {
 		return true
@@ -124,6 +126,7 @@ func (v *visit) admit(w http.ResponseWriter, messages []*wire.Message) bool {
 			v.refuse(w, out.Refusal, http.StatusForbidden)
 			return false
 		}
+		setAllowed(w.Header(), out.HTTPHeaders)
 	}
 	return true
 }
@@ -174,6 +177,15 @@ func (v *visit) setHeaders(before, after json.RawMessage) {
 	v.r.Header = h
 }
 
+// setAllowed sets headers of a plugin, as far as a plugin may.
+func setAllowed(h http.Header, headers map[string]string) {
+	for name, value := range headers {
+		if key := http.CanonicalHeaderKey(name); isHeader(key, value) && !steers(key) {
+			h.Set(key, value)
+		}
+	}
+}
+
 // steers reports whether a header is HTTP's or MCP's own.
 func steers(name string) bool {
 	return slices.Contains(hopHeaders, name) || strings.HasPrefix(name, "Mcp-") || name == "Host" || name == "Origin"
@@ -222,11 +234,7 @@ func (v *visit) refuse(w http.ResponseWriter, r *pipeline.Refusal, status int) {
 		if s := r.Violation.HTTPStatus; s != nil && *s >= 400 && *s <= 599 {
 			status = *s
 		}
-		for name, value := range r.Violation.HTTPHeaders {
-			if key := http.CanonicalHeaderKey(name); isHeader(key, value) && !steers(key) {
-				w.Header().Set(key, value)
-			}
-		}
+		setAllowed(w.Header(), r.Violation.HTTPHeaders)
 		if status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
@@ -300,6 +308,7 @@ func (w *watched) WriteHeader(status int) {
 			own.Del(name)
 		}
 	}
+	setAllowed(own, out.HTTPHeaders)
 	w.ResponseWriter.WriteHeader(status)
 }
 

@@ -21,7 +21,10 @@ type doorman struct {
 	mu   sync.Mutex
 	seen []string // "hook: payload"
 	path string   // the hooks as the plugin's own state has them
-	do   map[plugin.Hook]func() (*plugin.Result, error)
+
+	global plugin.GlobalContext // of tool_pre_invoke
+
+	do map[plugin.Hook]func() (*plugin.Result, error)
 }
 
 func (d *doorman) Hooks() []plugin.Hook { return plugin.Hooks() }
@@ -35,6 +38,9 @@ func (d *doorman) Invoke(_ context.Context, hook plugin.Hook, payload json.RawMe
 	}
 	d.path = path + "/" + string(hook)
 	d.seen = append(d.seen, string(hook)+": "+string(payload)+" user "+string(c.GlobalContext.User))
+	if hook == plugin.ToolPreInvoke {
+		d.global = c.GlobalContext
+	}
 	if err := c.State.Set("path", d.path); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/textproto"
 	"runtime/debug"
 	"time"
 
@@ -149,9 +150,27 @@ func (s *round) take(ctx context.Context, a *attempt, base json.RawMessage) (cha
 		s.out.Metadata = plugin.Object{}
 	}
 	maps.Copy(s.out.Metadata, a.remarks)
+	s.wishes(a)
 	v.Said = s.judged(a, base)
 	s.out.Verdicts = append(s.out.Verdicts, v)
 	return a.merged != nil
+}
+
+// wishes takes over what a plugin asks of the answer and of a retry, if its mode
+// lets it have a say at all.
+func (s *round) wishes(a *attempt) {
+	if !a.e.Mode.judges() {
+		return
+	}
+	for name, value := range a.result.HTTPHeaders {
+		if s.out.HTTPHeaders == nil {
+			s.out.HTTPHeaders = map[string]string{}
+		}
+		s.out.HTTPHeaders[textproto.CanonicalMIMEHeaderKey(name)] = value
+	}
+	if ms := a.result.RetryDelayMS; ms != nil {
+		s.out.RetryDelayMS = max(s.out.RetryDelayMS, *ms)
+	}
 }
 
 // judged decides about a plugin's verdict and change, and puts it into a word.

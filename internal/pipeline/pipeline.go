@@ -162,6 +162,14 @@ type Outcome struct {
 	// Metadata is what the plugins remarked, later ones over earlier ones.
 	Metadata plugin.Object
 
+	// HTTPHeaders are what plugins set on the HTTP answer, later ones over earlier
+	// ones; nil when none did.
+	HTTPHeaders map[string]string
+
+	// RetryDelayMS is the longest wait that a plugin asks for before the call is
+	// made once more; 0 when none does.
+	RetryDelayMS int64
+
 	// Verdicts tells what each plugin that ran said, in order.
 	Verdicts []Verdict
 }

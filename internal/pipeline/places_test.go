@@ -234,3 +234,11 @@ func describe(out *pipeline.Outcome) string {
 	}
 	return strings.Join(words, " ")
 }
+
+func (l *lines) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
+}
+
+func logger(l *lines) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
