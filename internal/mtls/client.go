@@ -130,8 +130,8 @@ func (cfg *ClientConfig) warnings(log *slog.Logger, name func(string) string) {
 }
 
 // Dial connects to addr (host:port) and does the handshake. The connection is
-// a *tls.Conn and the caller's; it is cut when the server's certificate
-// expires. The error is an *Error, unless ctx ended.
+// a *tls.Conn and the caller's; it is cut when the server's certificate, or its
+// CA's, expires. The error is an *Error, unless ctx ended.
 //
 // In TLS 1.3 the server judges our certificate after Dial has returned: hand
 // errors of the first reads to Explain.
@@ -146,7 +146,7 @@ func (c *Client) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 		return nil, err
 	}
 	timed := &timedConn{Conn: raw}
-	tc := tls.Client(timed, c.config(snap, host, addr))
+	tc := tls.Client(timed, c.config(snap, host, addr, &timed.until))
 	hctx, cancel := context.WithTimeout(ctx, c.o.HandshakeTimeout)
 	defer cancel()
 	start := time.Now()
@@ -155,7 +155,7 @@ func (c *Client) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err == nil {
 		cs := tc.ConnectionState()
 		c.log(addr, PeerInfo(cs), took, nil)
-		timed.expire(tc, snap, cs, c.o.Now())
+		timed.expire(tc, c.o.Now())
 		return tc, nil
 	}
 	raw.Close()
@@ -200,7 +200,8 @@ func (c *Client) log(addr string, p Peer, took time.Duration, err error) {
 // config is the one place where Go's verification is off: it cannot leave out
 // the host name and keep the rest. VerifyConnection does it all instead, on
 // resumed sessions too. Only verify: false skips it.
-func (c *Client) config(snap *clientSnapshot, host, addr string) *tls.Config {
+// until is set to the time when the server is not believed any more.
+func (c *Client) config(snap *clientSnapshot, host, addr string, until *time.Time) *tls.Config {
 	cfg := c.o.baseConfig()
 	cfg.ServerName = host
 	if snap.serverName != "" {
@@ -208,11 +209,11 @@ func (c *Client) config(snap *clientSnapshot, host, addr string) *tls.Config {
 	}
 	cfg.ClientSessionCache = c.sessions
 	cfg.InsecureSkipVerify = true
-	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
-		if !snap.verify {
-			return nil
+	cfg.VerifyConnection = func(cs tls.ConnectionState) (err error) {
+		if snap.verify {
+			*until, err = c.verifyServer(snap, cs, cfg.ServerName, addr)
 		}
-		return c.verifyServer(snap, cs, cfg.ServerName, addr)
+		return err
 	}
 	// Unconditionally: with static Certificates Go sends none at all when the
 	// server's list of CAs does not name the issuer, and the server could only
@@ -226,28 +227,29 @@ func (c *Client) config(snap *clientSnapshot, host, addr string) *tls.Config {
 	return cfg
 }
 
-// verifyServer decides whether the server is who it has to be.
-func (c *Client) verifyServer(snap *clientSnapshot, cs tls.ConnectionState, host, addr string) error {
+// verifyServer decides whether the server is who it has to be, and until when
+// that holds.
+func (c *Client) verifyServer(snap *clientSnapshot, cs tls.ConnectionState, host, addr string) (until time.Time, err error) {
 	if len(cs.PeerCertificates) == 0 {
-		return &refusal{kind: KindTLS, err: errors.New(verifyFailed + "the server sent no certificate")}
+		return until, &refusal{kind: KindTLS, err: errors.New(verifyFailed + "the server sent no certificate")}
 	}
 	leaf := cs.PeerCertificates[0]
 	chains, err := snap.trust.chains(cs.PeerCertificates, serverRole, c.o.Now())
 	if err != nil {
-		return &refusal{KindTLS, leaf, err}
+		return until, &refusal{KindTLS, leaf, err}
 	}
 	if err := judge(chains, snap.profile, c.warn.warn); err != nil {
-		return &refusal{KindTLS, leaf, err}
+		return until, &refusal{KindTLS, leaf, err}
 	}
 	if snap.checkHostname {
 		if err := c.checkHost(leaf, host, addr); err != nil {
-			return &refusal{KindIdentity, leaf, err}
+			return until, &refusal{KindIdentity, leaf, err}
 		}
 	}
 	if err := c.checkIdentity(snap, leaf); err != nil {
-		return &refusal{KindIdentity, leaf, err}
+		return until, &refusal{KindIdentity, leaf, err}
 	}
-	return nil
+	return lasts(chains), nil
 }
 
 // checkHost compares host with the SANs, and nothing else: no current TLS
@@ -317,23 +319,18 @@ func (c *Client) checkIdentity(snap *clientSnapshot, leaf *x509.Certificate) err
 	return hint.Add(err, "check that the url of "+snap.identity+" leads to its own server, and that the server shows the certificate that `sallyport certs plugin "+snap.identity+"` makes")
 }
 
-// timedConn is a raw connection that ends with the server's certificate.
+// timedConn is a raw connection that ends with the server's certificate, or its
+// CA's.
 type timedConn struct {
 	net.Conn
+	until time.Time // set in the handshake; zero: nothing was believed that could expire
 	timer atomic.Pointer[time.Timer]
 }
 
-func (t *timedConn) expire(tc *tls.Conn, snap *clientSnapshot, cs tls.ConnectionState, now time.Time) {
-	if !snap.verify || len(cs.PeerCertificates) == 0 {
-		return // nothing was believed that could expire
+func (t *timedConn) expire(tc *tls.Conn, now time.Time) {
+	if !t.until.IsZero() {
+		t.timer.Store(time.AfterFunc(t.until.Sub(now), func() { _ = tc.Close() }))
 	}
-	end := cs.PeerCertificates[0].NotAfter
-	for _, c := range cs.PeerCertificates[1:] {
-		if c.NotAfter.Before(end) {
-			end = c.NotAfter
-		}
-	}
-	t.timer.Store(time.AfterFunc(end.Sub(now), func() { _ = tc.Close() }))
 }
 
 // NetConn returns the connection below: a client that keeps connections looks

@@ -224,9 +224,9 @@ func (c *conn) explain(err error) error {
 	case errors.As(err, &record):
 		return errNotTLS
 	case alertOf(err) != "":
-		return errors.New(clientRefused(alertOf(err)))
+		return c.s.clientRefused(alertOf(err))
 	case strings.HasSuffix(err.Error(), "tls: bad record MAC") && c.plainAlert() != "":
-		return errors.New(clientRefused(c.plainAlert()))
+		return c.s.clientRefused(c.plainAlert())
 	case errors.Is(err, io.EOF) && !c.read.Load():
 		return errSilent
 	case errors.Is(err, io.EOF), isReset(err):

@@ -176,7 +176,18 @@ func (c *Client) alert(snap *clientSnapshot, alert string) error {
 	}
 }
 
-// clientRefused is the server's view of a client's alert.
+// clientRefused is the server's view of a client's alert. Clients in Go say
+// "bad certificate" of one that has expired, too; the own clock knows better.
+func (s *Server) clientRefused(alert string) error {
+	text := clientRefused(alert)
+	if strings.HasSuffix(alert, " certificate") {
+		if why := s.Ready(); why != nil {
+			text = fmt.Sprintf("client answered %q: %s", alert, why)
+		}
+	}
+	return errors.New(text)
+}
+
 func clientRefused(alert string) string {
 	text := fmt.Sprintf("client answered %q", alert)
 	switch alert {

@@ -375,8 +375,8 @@ func TestConnectionsEndInTime(t *testing.T) {
 	}{
 		"maximum age":             {time.Hour, 24 * time.Hour, time.Hour, "maximum age reached"},
 		"age by default":          {0, 24 * time.Hour, time.Hour, "maximum age reached"},
-		"certificate ends first":  {time.Hour, 30 * time.Minute, 30 * time.Minute, "the peer's certificate has expired"},
-		"no maximum, certificate": {-1, 48 * time.Hour, 48 * time.Hour, "the peer's certificate has expired"},
+		"certificate ends first":  {time.Hour, 30 * time.Minute, 30 * time.Minute, "the peer's certificate has expired, or its CA's"},
+		"no maximum, certificate": {-1, 48 * time.Hour, 48 * time.Hour, "the peer's certificate has expired, or its CA's"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

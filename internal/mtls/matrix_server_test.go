@@ -3,6 +3,7 @@ package mtls
 import (
 	"crypto/tls"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/sallyport-mcp/sallyport/internal/pkitest"
@@ -176,6 +177,9 @@ func TestClientRefusesServerCertificates(t *testing.T) {
 				if cell.client != "" {
 					want.clientError = "connect to SERVER: " + cell.client
 					want.serverReason = `client answered "bad certificate": it refused our certificate (host name, identity, purpose or profile)`
+					if validity(leaf.Cert, w.clock.Now()) != "" {
+						want.serverReason = strings.Replace(cell.client, "certificate verify failed: ", `client answered "bad certificate": own `, 1)
+					}
 				}
 				w.check(t, w.connect(t), want, leaf.Cert)
 				if got := log.records(t, slog.LevelWarn, "certificate has no extended key usage"); (len(got) == 1) != cell.warns {

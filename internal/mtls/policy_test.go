@@ -41,7 +41,7 @@ func TestNoCertificateIsRefusedTwice(t *testing.T) {
 		t.Error("a certificate without a verified chain was accepted")
 	}
 	c := testClient(ca, nil, Options{})
-	if err := c.verifyServer(c.snap.Load(), tls.ConnectionState{}, "localhost", "localhost:1"); err == nil {
+	if _, err := c.verifyServer(c.snap.Load(), tls.ConnectionState{}, "localhost", "localhost:1"); err == nil {
 		t.Error("a server without certificate was accepted")
 	}
 }
@@ -84,7 +84,7 @@ func TestConfigurations(t *testing.T) {
 	s := newServer(&serverSnapshot{material: materialOf(ca.Plugin(t, "P"), ca), clientAuth: CertRequired}, o)
 	c := testClient(ca, ca.Gateway(t), Options{})
 	for name, cfg := range map[string]*tls.Config{
-		"server": s.snap.Load().config, "client": c.config(c.snap.Load(), "localhost", "localhost:1"),
+		"server": s.snap.Load().config, "client": c.config(c.snap.Load(), "localhost", "localhost:1", new(time.Time)),
 	} {
 		switch {
 		case cfg.MinVersion != tls.VersionTLS12:

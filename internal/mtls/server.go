@@ -273,14 +273,28 @@ func (s *Server) expiry(cs tls.ConnectionState, now time.Time) (soft, hard time.
 	if s.o.MaxAge > 0 {
 		hard, why = now.Add(s.o.MaxAge), "maximum age reached"
 	}
-	for _, cert := range cs.PeerCertificates {
-		// An intermediate or the leaf: what admitted the peer is gone with either.
-		if hard.IsZero() || cert.NotAfter.Before(hard) {
-			hard, why = cert.NotAfter, "the peer's certificate has expired"
-		}
+	if end := s.believed(cs, now); !end.IsZero() && (hard.IsZero() || end.Before(hard)) {
+		hard, why = end, "the peer's certificate has expired, or its CA's"
 	}
 	if hard.IsZero() {
 		return
 	}
 	return hard.Add(-softLead(hard.Sub(now))), hard, why
+}
+
+// believed returns until when the client counts as verified; zero for one that
+// never was.
+func (s *Server) believed(cs tls.ConnectionState, now time.Time) time.Time {
+	snap := s.snap.Load()
+	if len(cs.PeerCertificates) == 0 || snap.clientAuth == CertNone {
+		return time.Time{}
+	}
+	chains := cs.VerifiedChains
+	if cs.DidResume { // those of the ticket are built on the roots of its day
+		chains, _ = snap.trust.chains(cs.PeerCertificates, clientRole, now)
+	}
+	if end := lasts(chains); !end.IsZero() {
+		return end
+	}
+	return cs.PeerCertificates[0].NotAfter // not verified: the bundle has changed since the handshake
 }

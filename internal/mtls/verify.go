@@ -42,6 +42,26 @@ func (t *trust) chains(certs []*x509.Certificate, role x509.ExtKeyUsage, now tim
 	return chains, nil
 }
 
+// lasts returns until when a peer is believed whose chains have been verified:
+// as long as one of them holds, and a chain ends with the first certificate in
+// it, that of the CA in the bundle included. What else the peer has sent does
+// not count. Zero without a chain.
+func lasts(chains [][]*x509.Certificate) time.Time {
+	var last time.Time
+	for _, chain := range chains {
+		var end time.Time
+		for _, c := range chain {
+			if end.IsZero() || c.NotAfter.Before(end) {
+				end = c.NotAfter
+			}
+		}
+		if end.After(last) {
+			last = end
+		}
+	}
+	return last
+}
+
 const compareCAs = "compare the CA files of both sides: `sallyport certs check` prints the fingerprint of each ca.crt"
 
 const renewThere = "renew it on the host that uses it (`sallyport certs renew`), or set the clock that is wrong"
