@@ -54,9 +54,6 @@ SIGTERM lets calls in flight finish (10 s) and exits 0.`,
 			if cmd.Flags().Changed("require-tls") {
 				flags["require-tls"] = strconv.FormatBool(requireTLS)
 			}
-			if tuneGC() {
-				go front.TrimMemory(cmd.Context())
-			}
 			path := cmp.Or(file, os.Getenv("SALLYPORT_CONFIG"), gatewayDefaultConfig)
 			return a.gateway(cmd.Context(), path, flags)
 		},
@@ -68,12 +65,14 @@ SIGTERM lets calls in flight finish (10 s) and exits 0.`,
 }
 
 // tuneGC lets the small heap of a process that relays grow to three times its
-// size before it is collected, unless GOGC or GOMEMLIMIT say otherwise.
-func tuneGC() bool {
+// size before it is collected, though not when there are many large calls at
+// once, unless GOGC or GOMEMLIMIT say otherwise.
+func tuneGC(maxPayload int64) bool {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return false
 	}
 	debug.SetGCPercent(300)
+	debug.SetMemoryLimit(front.MemoryLimit(maxPayload))
 	return true
 }
 
@@ -86,6 +85,9 @@ func (a *app) gateway(ctx context.Context, path string, flags map[string]string)
 	}
 	for _, w := range cfg.Warnings {
 		a.log.Warn(w.Error())
+	}
+	if tuneGC(cfg.Client.Settings.MaxPayloadBytes) {
+		go front.TrimMemory(ctx)
 	}
 	plugins, err := a.newGatewayPlugins(cfg.Client)
 	if err != nil {

@@ -33,8 +33,10 @@ type Bodies struct {
 
 // NewBodies makes a budget for bodies of at most limit bytes each.
 func NewBodies(limit int64) *Bodies {
-	return &Bodies{limit, semaphore.NewWeighted(max(64<<20, 4*limit)), make(chan struct{}, 1)}
+	return &Bodies{limit, semaphore.NewWeighted(bodyBudget(limit)), make(chan struct{}, 1)}
 }
+
+func bodyBudget(limit int64) int64 { return max(64<<20, 4*limit) }
 
 // errBusy is the error of a body for which there is no budget.
 var errBusy = errors.New("too many large requests at a time")

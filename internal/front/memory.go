@@ -14,6 +14,12 @@ const (
 	trimEvery   = 5 * time.Second
 )
 
+// MemoryLimit is what a process that relays should make its soft limit of memory
+// (debug.SetMemoryLimit) when it lets its heap grow far before it collects: a
+// call holds its body some four times over, and what calls have left behind
+// would be held three times over again. Bodies are of at most limit bytes.
+func MemoryLimit(limit int64) int64 { return 128<<20 + 4*bodyBudget(limit) }
+
 // TrimMemory gives memory back to the system after a peak, such as a flood of
 // connections, until ctx ends. By itself Go would keep the most of it: with a
 // heap this small the next collection may be minutes away.
