@@ -127,12 +127,20 @@ func label(line, prefix string) (string, bool) {
 		return "", false
 	}
 	kind, ok := strings.CutSuffix(rest, "-----")
-	return kind, ok && kind != ""
+	return kind, ok && kind != "" && len(kind) <= maxLabel && !strings.Contains(kind, "-----")
 }
+
+// maxLabel is longer than any kind of block. What is longer is not a label but
+// may be a key, and errors name the label.
+const maxLabel = 40
 
 // stray is the error about a line of dashes that does not fit. At the end of
 // a file it is what is left of the line that belongs there.
 func stray(content string, last bool, want string, line int) error {
+	if strings.HasPrefix(content, "-----BEGIN ") && strings.Contains(content, "-----END ") {
+		return hint.Add(fault(ErrDamaged, "line %d holds a whole block: the line breaks have been lost", line),
+			"put them back: BEGIN and END each have a line of their own, and the base64 lines of 64 characters between them")
+	}
 	if last && (strings.HasPrefix(want, content) || strings.HasPrefix(content, want)) {
 		return fault(ErrTruncated, "the file ends within line %d", line)
 	}
