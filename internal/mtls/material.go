@@ -161,6 +161,9 @@ func (m *material) warnings(log *slog.Logger, f files, role x509.ExtKeyUsage, pr
 		if text := validity(ca, now); text != "" {
 			log.Warn(f.name("ca_bundle")+": "+text, "path", f.bundle)
 		}
+		if ca.KeyUsage != 0 && ca.KeyUsage&x509.KeyUsageCertSign == 0 {
+			log.Warn(f.name("ca_bundle")+": CA certificate "+nameText(ca.RawSubject)+" may not sign certificates (key usage): it vouches for nobody", "path", f.bundle)
+		}
 	}
 	if m.cert == nil {
 		return

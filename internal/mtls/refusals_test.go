@@ -348,6 +348,10 @@ func TestWarningsAtStart(t *testing.T) {
 			old := pkitest.NewCA(f.t, pkitest.CAOptions{CN: "old", NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 			c.CABundle = f.put("two.crt", append(append([]byte{}, f.ca.CertPEM...), old.CertPEM...), 0o644)
 		}), "<ca_bundle>: CA certificate CN=old,O=MCPGateway has expired"},
+		"a CA that may not sign": {server(func(f *refusalFiles, c *ServerConfig) {
+			mute := pkitest.NewCA(t, pkitest.CAOptions{CN: "mute", Edit: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }})
+			c.CABundle = f.put("two.crt", append(append([]byte{}, f.ca.CertPEM...), mute.CertPEM...), 0o644)
+		}), "<ca_bundle>: CA certificate CN=mute,O=MCPGateway may not sign certificates"},
 		"verify off": {client(func(_ *refusalFiles, c *ClientConfig) { c.Verify = false }), "<verify> is false: nothing about the plugin server is checked"},
 		"no certificate": {client(func(_ *refusalFiles, c *ClientConfig) { c.CertFile, c.KeyFile = "", "" }),
 			"<certfile> is not set: no client certificate is offered"},
