@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -255,6 +256,9 @@ func (f *forge) overHTTP(ctx context.Context, c *contextForge) row {
 		if streams := media["text/event-stream"]; streams > 0 || media["application/json"] < len(s.steps) {
 			err = fmt.Errorf("answers by media type: %v", media)
 		}
+	}
+	if err == nil && !slices.Equal(r.agreed(), []string{c.revision()}) {
+		err = fmt.Errorf("agreed on revision %q", r.agreed())
 	}
 	if err == nil {
 		err = contains(`{"version":"1.2.3","priority":7,"tags":["interop"],"config":{"mark":"marked"}}`, report.Plugins["All"])

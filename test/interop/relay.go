@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -126,6 +127,20 @@ func (r *relay) media() map[string]int {
 		found[string(m[1])]++
 	}
 	return found
+}
+
+var protocolVersion = regexp.MustCompile(`"protocolVersion":"([^"]+)"`)
+
+// agreed are the revisions that servers have agreed to, each once.
+func (r *relay) agreed() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for _, m := range protocolVersion.FindAllSubmatch(r.answers.Bytes(), -1) {
+		all = append(all, string(m[1]))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // close ends all connections.

@@ -60,7 +60,11 @@ async def main(task):
     kinds = {str(getattr(h, "value", h)): h for h in registry.get_registered_hooks()}
     like = kinds["tool_pre_invoke"]
     registry.register_hook("interop_custom", registry.get_payload_type(like), registry.get_result_type(like))
-    manager = framework.PluginManager(task["config"])
+    try:  # as the gateway of this line makes it
+        policies = {"hook_policies": importlib.import_module("mcpgateway.plugins.policy").HOOK_PAYLOAD_POLICIES}
+    except ImportError:
+        policies = {}
+    manager = framework.PluginManager(task["config"], **policies)
     try:
         await manager.initialize()
     except (Exception, asyncio.CancelledError) as e:  # the newer lines give up by cancelling themselves
