@@ -50,16 +50,20 @@ func settle(spans []span) []span {
 // maxJSONDepth bounds JSON in strings of JSON: each level costs a walk.
 const maxJSONDepth = 4
 
+// searchText looks at one text, see [eachText].
+type searchText func(where func() string, key, s string) (now string, hit bool, err error)
+
 // eachText calls f with a text: with the whole of it or, when it is a JSON
 // object or array, with each string and long number in it; when f finds nothing
-// in those, with the whole after all, for member names. where says where the text
-// stands and key is the name of the member that holds it. f gives back the text
-// or another for it, and whether it found something.
-func eachText(where, key, s string, depth int, f func(where, key, s string) (string, bool, error)) (string, bool, error) {
+// in those, with the whole after all, for member names. where tells where the text
+// stands, for whoever wants to know, and key is the name of the member that holds
+// it. f gives back the text or another for it, and whether it found something.
+func eachText(where func() string, key, s string, depth int, f searchText) (string, bool, error) {
 	if depth < maxJSONDepth && isJSON(s) {
 		found := false
 		out, _, err := plugin.MapStrings([]byte(s), func(at plugin.Path, inner string) (string, error) {
-			now, hit, err := eachText(where+"(json)"+suffix(at), keyOf(at, key), inner, depth+1, f)
+			inside := func() string { return where() + "(json)" + suffix(at) }
+			now, hit, err := eachText(inside, keyOf(at, key), inner, depth+1, f)
 			if hit {
 				found = true
 			}
@@ -83,7 +87,8 @@ func eachText(where, key, s string, depth int, f func(where, key, s string) (str
 
 // eachNumber calls f with the whole numbers of 7 digits and more in JSON. What
 // f gives for one becomes a string, so that the rest can still be read.
-func eachNumber(where, key, s string, f func(where, key, s string) (string, bool, error)) (string, bool, error) {
+func eachNumber(where func() string, key, s string, f searchText) (string, bool, error) {
+	inside := func() string { return where() + "(json)" }
 	var b strings.Builder
 	copied, found, last := 0, false, ""
 	for i := 0; i < len(s); i++ {
@@ -111,7 +116,7 @@ func eachNumber(where, key, s string, f func(where, key, s string) (string, bool
 		if len(number) < 7 || !all(number, digitChars) {
 			continue
 		}
-		now, hit, err := f(where+"(json)", key, number)
+		now, hit, err := f(inside, key, number)
 		if err != nil {
 			return "", found, err
 		}
@@ -137,9 +142,21 @@ func isJSON(s string) bool {
 	return len(s) > 1 && (s[0] == '{' && s[len(s)-1] == '}' || s[0] == '[' && s[len(s)-1] == ']')
 }
 
+// maxSteps bounds what is told or asked of a path: JSON in a text may be nested
+// thousands deep, and hold something in each place.
+const maxSteps = 32
+
+// pathText writes a path, or its start.
+func pathText(at plugin.Path) string {
+	if len(at) > maxSteps {
+		return at[:maxSteps].String() + "…"
+	}
+	return at.String()
+}
+
 // suffix writes a path to be put after another.
 func suffix(at plugin.Path) string {
-	s := at.String()
+	s := pathText(at)
 	if s == "" || s[0] == '[' {
 		return s
 	}
@@ -148,7 +165,7 @@ func suffix(at plugin.Path) string {
 
 // keyOf gives the name of the member that the path leads to or through last.
 func keyOf(at plugin.Path, otherwise string) string {
-	for _, step := range slices.Backward(at) {
+	for _, step := range slices.Backward(at[max(0, len(at)-maxSteps):]) {
 		if step.Index < 0 {
 			return step.Key
 		}
@@ -165,6 +182,27 @@ func classOf(bytes string) *class {
 		c[bytes[i]] = true
 	}
 	return &c
+}
+
+// runs calls f with the runs of bytes of c in s that are at least so long. It
+// looks at the end of what could be one first: most of a text is not looked at.
+func (c *class) runs(s string, least int, f func(start, end int)) {
+	for i := 0; i+least <= len(s); {
+		j := i + least - 1
+		for j >= i && c[s[j]] {
+			j--
+		}
+		if j >= i {
+			i = j + 1
+			continue
+		}
+		end := i + least
+		for end < len(s) && c[s[end]] {
+			end++
+		}
+		f(i, end)
+		i = end + 1
+	}
 }
 
 const (
@@ -196,24 +234,41 @@ func before(s string, i, n int) string {
 
 // asciiLower keeps offsets: strings.ToLower may not.
 func asciiLower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if isUpper(c) {
-			b[i] = c + 'a' - 'A'
+	for i := range len(s) {
+		if isUpper(s[i]) {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if isUpper(b[i]) {
+					b[i] |= 0x20
+				}
+			}
+			return string(b)
 		}
 	}
-	return string(b)
+	return s
 }
 
-// lastEnd gives the greatest end of any of the words in s, -1 when none is in.
-func lastEnd(s string, words []string) int {
-	end := -1
+// wordList is a set of words by their last byte, so that a text is searched for
+// all of them at once, from its end.
+type wordList [256][]string
+
+func newWordList(words []string) *wordList {
+	var l wordList
 	for _, w := range words {
-		if i := strings.LastIndex(s, w); i >= 0 {
-			end = max(end, i+len(w))
+		c := w[len(w)-1]
+		l[c] = append(l[c], w)
+	}
+	return &l
+}
+
+// endsAt reports whether a word ends at end.
+func (l *wordList) endsAt(s string, end int) bool {
+	for _, w := range l[s[end-1]] {
+		if strings.HasSuffix(s[:end], w) {
+			return true
 		}
 	}
-	return end
+	return false
 }
 
 // entropy is Shannon's, in bits for each byte.

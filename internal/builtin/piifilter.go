@@ -129,12 +129,13 @@ func (p *piiFilter) Invoke(ctx context.Context, hook plugin.Hook, payload json.R
 		if !isSearched(hook, at) {
 			return s, nil
 		}
-		now, _, err := eachText("", keyOf(at[1:], ""), s, 0, func(where, key, s string) (string, bool, error) {
+		whole := func() string { return piiPlace(hook, at) }
+		now, _, err := eachText(whole, keyOf(at[1:], ""), s, 0, func(where func() string, key, s string) (string, bool, error) {
 			spans, err := p.find(ctx, s, key)
 			if err != nil || len(spans) == 0 {
 				return s, false, err
 			}
-			f := piiFinding{where: piiPlace(hook, at) + where, top: piiTop(at)}
+			f := piiFinding{where: where(), top: piiTop(at)}
 			for _, found := range spans {
 				f.kinds = append(f.kinds, found.kind)
 			}
@@ -276,9 +277,9 @@ func piiStage(hook plugin.Hook) (stage, places string) {
 // piiPlace names a text: an argument of a prompt by its name, all else by path.
 func piiPlace(hook plugin.Hook, at plugin.Path) string {
 	if hook == plugin.PromptPreFetch {
-		return at[1:].String()
+		return pathText(at[1:])
 	}
-	return at.String()
+	return pathText(at)
 }
 
 func piiTop(at plugin.Path) string {

@@ -7,6 +7,9 @@ import "strings"
 func (t *piiText) number(i int) int {
 	text := t.text
 	start := i
+	if end, ok := t.short(i); ok {
+		return end
+	}
 	if text[i] == '+' {
 		i++
 		if i == len(text) || !isDigit(text[i]) {
@@ -25,7 +28,7 @@ func (t *piiText) number(i int) int {
 			for wordAfter(text, end) {
 				end++
 			}
-			if w := text[start:end]; len(w) > 5 && len(w) < 12 && all(w, upperDigits) && t.named(start, "passport") {
+			if w := text[start:end]; len(w) > 5 && len(w) < 12 && all(w, upperDigits) && t.named(start, passportName) {
 				t.add(piiPassport, start, end, rankNamed)
 			}
 			return end
@@ -47,6 +50,25 @@ func (t *piiText) number(i int) int {
 		}
 	}
 	return n.ends[0]
+}
+
+// short passes up to 5 digits that stand alone, which are nothing: most numbers.
+func (t *piiText) short(start int) (end int, ok bool) {
+	text := t.text
+	for end = start; end < len(text) && isDigit(text[end]); end++ {
+	}
+	if n := end - start; n == 0 || n > 5 || wordAfter(text, end) {
+		return 0, false
+	}
+	for i := end; i < len(text) && i < end+4; i++ { // at most a bracket, a separator and a bracket
+		if isDigit(text[i]) {
+			return 0, false
+		}
+		if strings.IndexByte(")( -./", text[i]) < 0 {
+			break
+		}
+	}
+	return end, true
 }
 
 // maxGroups and maxDigits bound what is read at once.
@@ -171,7 +193,7 @@ func (t *piiText) dotted(n *numbers) {
 			return
 		}
 	}
-	if end, ok := t.date(n.start); ok && t.named(n.start, "dob", "date of birth", "date_of_birth", "dateofbirth", "birth", "born") {
+	if end, ok := t.date(n.start); ok && t.named(n.start, birthNames) {
 		t.add(piiDateOfBirth, n.start, end, rankNamed)
 	}
 }
@@ -195,7 +217,7 @@ func (t *piiText) grouped(n *numbers) {
 		return // dates, ratios, fractions
 	}
 	if !n.plus {
-		if n.shape('-', 3, 2, 4) || n.shape(' ', 3, 2, 4) && t.named(start, ssnWords...) {
+		if n.shape('-', 3, 2, 4) || n.shape(' ', 3, 2, 4) && t.named(start, ssnNames) {
 			if isSSN(d) {
 				t.add(piiSSN, start, end, rankSure)
 			}
@@ -205,17 +227,15 @@ func (t *piiText) grouped(n *numbers) {
 			t.nine(start, end, d)
 		}
 		t.card(n)
-		if n.count == 1 && len(d) >= 6 && len(d) <= 9 && t.named(start, "passport") {
+		if n.count == 1 && len(d) >= 6 && len(d) <= 9 && t.named(start, passportName) {
 			t.add(piiPassport, start, end, rankNamed)
 		}
-		if n.count == 1 && len(d) >= 8 && len(d) <= 17 && t.named(start, "account", "acct", "a/c", "routing", "konto", "rekening", "bank") {
+		if n.count == 1 && len(d) >= 8 && len(d) <= 17 && t.named(start, accountNames) {
 			t.add(piiBankAccount, start, end, rankNamed)
 		}
 	}
 	t.phone(n)
 }
-
-var ssnWords = []string{"ssn", "social security", "social_security", "socialsecurity"}
 
 // isSSN knows the numbers that are never given.
 func isSSN(d []byte) bool {
@@ -226,9 +246,9 @@ func isSSN(d []byte) bool {
 // nine digits are a number of the Netherlands or the United States.
 func (t *piiText) nine(start, end int, d []byte) {
 	switch {
-	case t.named(start, ssnWords...) && isSSN(d):
+	case t.named(start, ssnNames) && isSSN(d):
 		t.add(piiSSN, start, end, rankNamed)
-	case t.named(start, "bsn", "burgerservice", "citizen service", "sofi"):
+	case t.named(start, bsnNames):
 		t.add(piiBSN, start, end, rankNamed)
 	case isBSN(d) && !t.joined(start, end):
 		t.add(piiBSN, start, end, rankForm)
@@ -316,7 +336,7 @@ func (t *piiText) phone(n *numbers) {
 
 // phoneNamed is for numbers of any form.
 func (t *piiText) phoneNamed(n *numbers) {
-	if d := n.digits; t.on[piiPhone] && len(d) >= 7 && len(d) <= 15 && t.named(n.start, "phone", "tel", "telefon", "mobile", "cell", "fax", "call", "whatsapp", "handy") {
+	if d := n.digits; t.on[piiPhone] && len(d) >= 7 && len(d) <= 15 && t.named(n.start, phoneNames) {
 		t.add(piiPhone, n.start, n.end(n.count), rankNamed)
 	}
 }

@@ -50,25 +50,54 @@ type piiText struct {
 	text  string
 	key   string // of the member that holds the text, in lower case
 	found []span
+
+	nameAt int // name is what stands in front of nameAt-1
+	name   string
+	asked  [nameLists]answer
 }
+
+// What a byte may start.
+const (
+	startsNothing = iota
+	startsWord
+	startsNumber
+	startsDomain
+	startsColon
+)
+
+// starts tells it by byte.
+var starts = func() (kinds [256]uint8) {
+	for c := range kinds {
+		switch b := byte(c); {
+		case isDigit(b) || b == '+':
+			kinds[c] = startsNumber
+		case isWord(b):
+			kinds[c] = startsWord
+		case b == '@':
+			kinds[c] = startsDomain
+		case b == ':':
+			kinds[c] = startsColon
+		}
+	}
+	return kinds
+}()
 
 // find gives what it finds in a text that a member named key holds. Spans can
 // overlap.
 func (d *piiScan) find(text, key string) []span {
 	t := &piiText{piiScan: d, text: text, key: asciiLower(key)}
 	for i := 0; i < len(text); {
-		c := text[i]
-		switch {
-		case c == '@':
+		switch starts[text[i]] {
+		case startsWord:
+			i = t.word(i)
+		case startsNumber:
+			i = t.number(i)
+		case startsDomain:
 			t.email(i)
 			i++
-		case c == ':':
+		case startsColon:
 			t.ipv6(i)
 			i++
-		case isDigit(c) || c == '+':
-			i = t.number(i)
-		case isWord(c):
-			i = t.word(i)
 		default:
 			i++
 		}
@@ -101,46 +130,115 @@ func (t *piiText) add(kind, start, end, rank int) {
 	}
 }
 
-// named reports whether one of the words stands right before i, or names the
-// member that holds the text. Short words must not be parts of others.
-func (t *piiText) named(i int, words ...string) bool {
-	return hasName(before(t.text, i, 32), words) || hasName(t.key, words)
+// nameList is a list of what a thing may be called, in lower case.
+type nameList struct {
+	number int // its place in piiText.asked
+	words  []string
+	byLast *wordList
+}
+
+// The lists that are asked for in front of things.
+var (
+	ssnNames      = newNameList(0, "ssn", "social security", "social_security", "socialsecurity")
+	bsnNames      = newNameList(1, "bsn", "burgerservice", "citizen service", "sofi")
+	passportNames = newNameList(2, "passport", "reisepass", "paspoort")
+	passportName  = newNameList(3, "passport")
+	birthNames    = newNameList(4, "dob", "date of birth", "date_of_birth", "dateofbirth", "birth", "born")
+	accountNames  = newNameList(5, "account", "acct", "a/c", "routing", "konto", "rekening", "bank")
+	phoneNames    = newNameList(6, "phone", "tel", "telefon", "mobile", "cell", "fax", "call", "whatsapp", "handy")
+)
+
+// nameLists is how many there are.
+const nameLists = 7
+
+func newNameList(number int, words ...string) *nameList {
+	return &nameList{number, words, newWordList(words)}
+}
+
+// answer is whether a thing at start-1 is called one of a list.
+type answer struct {
+	start int // 0: not asked yet
+	named bool
+}
+
+// named reports whether one of the names stands right before i, or names the
+// member that holds the text. It is asked of one number in many ways, so that it
+// keeps the last answer for each list.
+func (t *piiText) named(i int, names *nameList) bool {
+	a := &t.asked[names.number]
+	if a.start != i+1 {
+		*a = answer{i + 1, names.in(t.before(i)) || t.key != "" && names.in(t.key)}
+	}
+	return a.named
+}
+
+// before gives what stands in front of i, as named looks at it.
+func (t *piiText) before(i int) string {
+	if t.nameAt != i+1 {
+		t.nameAt, t.name = i+1, before(t.text, i, 32)
+	}
+	return t.name
+}
+
+// in reports whether s has one of the names. Short ones must not be parts of
+// others, where they stand last.
+func (l *nameList) in(s string) bool {
+	for end := len(s); end > 0; end-- {
+		for _, w := range l.byLast[s[end-1]] {
+			if strings.HasSuffix(s[:end], w) && !strings.Contains(s[end-len(w)+1:], w) && isName(s, w, end-len(w)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func hasName(s string, words []string) bool {
 	for _, w := range words {
-		i := strings.LastIndex(s, w)
-		if i < 0 || len(w) <= 4 && (i > 0 && isLower(s[i-1]) || i+len(w) < len(s) && isLower(s[i+len(w)])) {
-			continue
+		if i := strings.LastIndex(s, w); i >= 0 && isName(s, w, i) {
+			return true
 		}
-		return true
 	}
 	return false
+}
+
+// isName reports whether w, which is in s at i, stands for itself.
+func isName(s, w string, i int) bool {
+	return len(w) > 4 || (i == 0 || !isLower(s[i-1])) && (i+len(w) == len(s) || !isLower(s[i+len(w)]))
 }
 
 // word looks at a word and gives its end.
 func (t *piiText) word(start int) int {
 	text := t.text
 	end, hasDigit := start, false
-	for end < len(text) && isWord(text[end]) {
-		hasDigit = hasDigit || isDigit(text[end])
-		end++
+	for ; end < len(text); end++ {
+		switch starts[text[end]] {
+		case startsWord:
+			continue
+		case startsNumber:
+			if text[end] != '+' {
+				hasDigit = true
+				continue
+			}
+		}
+		break
 	}
 	if hasDigit {
 		t.code(start, end)
 		return end
 	}
-	switch text[start] | 0x20 {
-	case 'd':
+	if end-start < 2 {
+		return end
+	}
+	// The labels that start with two letters.
+	switch uint16(text[start]|0x20)<<8 | uint16(text[start+1]|0x20) {
+	case 'd'<<8 | 'r', 'd'<<8 | 'l', 'l'<<8 | 'i':
 		t.license(start, end)
+	case 'd'<<8 | 'a', 'd'<<8 | 'o', 'b'<<8 | 'i', 'b'<<8 | 'o':
 		t.birth(start, end)
-	case 'l':
-		t.license(start, end)
-	case 'b':
-		t.birth(start, end)
-	case 'm':
+	case 'm'<<8 | 'e', 'm'<<8 | 'r':
 		t.medical(start, end)
-	case 'a':
+	case 'a'<<8 | 'p', 'a'<<8 | 'c':
 		t.apiKey(start, end)
 	}
 	return end
@@ -161,7 +259,7 @@ func (t *piiText) code(start, end int) {
 	}
 	switch n := len(w) - letters; {
 	case !t.on[piiPassport]:
-	case len(w) >= 6 && len(w) <= 11 && all(w, upperDigits) && t.named(start, "passport", "reisepass", "paspoort"):
+	case len(w) >= 6 && len(w) <= 11 && all(w, upperDigits) && t.named(start, passportNames):
 		t.add(piiPassport, start, end, rankNamed)
 	case (letters == 1 || letters == 2) && n >= 6 && n <= 9 && all(w[letters:], digitChars) && !t.joined(start, end):
 		t.add(piiPassport, start, end, rankForm)
@@ -194,7 +292,7 @@ func (t *piiText) joined(start, end int) bool {
 func (t *piiText) label(start int, between string, words ...string) (int, bool) {
 	rest := t.text[start:]
 	for _, w := range words {
-		if len(rest) <= len(w) || !strings.EqualFold(rest[:len(w)], w) || isWord(rest[len(w)]) && isWord(w[len(w)-1]) {
+		if len(rest) <= len(w) || !hasPrefixFold(rest, w) || isWord(rest[len(w)]) && isWord(w[len(w)-1]) {
 			continue
 		}
 		i := start + len(w)
@@ -207,6 +305,20 @@ func (t *piiText) label(start int, between string, words ...string) (int, bool) 
 		}
 	}
 	return 0, false
+}
+
+// hasPrefixFold is strings.HasPrefix for a prefix in lower case, of ASCII.
+func hasPrefixFold(s, prefix string) bool {
+	for i := range len(prefix) {
+		c := s[i]
+		if isUpper(c) {
+			c |= 0x20
+		}
+		if c != prefix[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // value gives the end of a value of a class at start, if it has a length from
@@ -281,22 +393,15 @@ func (t *piiText) date(i int) (int, bool) {
 // awsSecrets finds 40 characters of base64 that look random.
 func (t *piiText) awsSecrets() {
 	text := t.text
-	for i := 0; i < len(text); i++ {
-		if !base64Chars[text[i]] {
-			continue
-		}
-		start := i
-		for i < len(text) && base64Chars[text[i]] {
-			i++
-		}
-		run := text[start:i]
+	base64Chars.runs(text, 40, func(start, end int) {
+		run := text[start:end]
 		if len(run) != 40 || strings.ContainsAny(run, "_-") {
-			continue
+			return
 		}
 		if _, named := awsName(text, start, t.key); named || looksRandom(run, text, start, t.key) || isAWSSecret(run) && called(text, start, t.key) >= 0 {
-			t.add(piiAWSKey, start, i, rankSure)
+			t.add(piiAWSKey, start, end, rankSure)
 		}
-	}
+	})
 }
 
 // isAWSSecret judges 40 characters without a name: mixed as chance mixes them.
@@ -375,6 +480,10 @@ func withHighBytes(bytes string) *class {
 	return c
 }
 
+// maxIPv6 is more than an address has: each colon of a text may start the look
+// at one, so that none may go on to the end.
+const maxIPv6 = 64
+
 var ipv6Chars = classOf(digits + "abcdefABCDEF:.")
 
 // ipv6 looks at the address around its first colon.
@@ -388,7 +497,7 @@ func (t *piiText) ipv6(colon int) {
 		start--
 	}
 	end := colon
-	for end < len(text) && ipv6Chars[text[end]] {
+	for end < len(text) && end-start < maxIPv6 && ipv6Chars[text[end]] {
 		end++
 	}
 	end = start + len(strings.TrimRight(text[start:end], ".:"))

@@ -74,7 +74,7 @@ func (p *secretsDetection) Invoke(_ context.Context, hook plugin.Hook, payload j
 		if !isSearched(hook, at) {
 			return s, nil
 		}
-		now, _, err := eachText("", keyOf(at, ""), s, 0, func(_, key, s string) (string, bool, error) {
+		now, _, err := eachText(nil, keyOf(at, ""), s, 0, func(_ func() string, key, s string) (string, bool, error) {
 			spans := p.scan.find(s, key)
 			for _, found := range spans {
 				findings = append(findings, secretFinding{secretNames[found.kind], preview(s[found.start:found.end])})

@@ -44,8 +44,10 @@ func (d *secretScan) find(text, key string) []span {
 	prefixed(text, "AKIA", add, awsAccessKeyID, upperDigits, 16, 16)
 	prefixed(text, "ASIA", add, awsAccessKeyID, upperDigits, 16, 16)
 	prefixed(text, "AIza", add, googleAPIKey, urlSafe, 35, 35)
-	for _, prefix := range []string{"xoxa-", "xoxb-", "xoxp-", "xoxq-", "xoxr-"} {
-		prefixed(text, prefix, add, slackToken, slackChars, 10, 250)
+	if strings.Contains(text, "xox") {
+		for _, prefix := range []string{"xoxa-", "xoxb-", "xoxp-", "xoxq-", "xoxr-"} {
+			prefixed(text, prefix, add, slackToken, slackChars, 10, 250)
+		}
 	}
 	for _, prefix := range []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_"} {
 		prefixed(text, prefix, add, githubToken, alnumChars, 36, 255)
@@ -78,7 +80,7 @@ func prefixed(text, prefix string, add func(kind, start, end int), kind int, c *
 		start := i + j
 		end := start + len(prefix)
 		i = end
-		for end < len(text) && c[text[end]] {
+		for end < len(text) && end-i <= most && c[text[end]] { // no further: the prefix may be of the class
 			end++
 		}
 		if n := end - i; !wordBefore(text, start) && n >= least && n <= most && !wordAfter(text, end) {
@@ -91,6 +93,7 @@ func prefixed(text, prefix string, add func(kind, start, end int), kind int, c *
 // between the lines is the secret.
 func privateKeys(text string, add func(kind, start, end int)) {
 	const begin, dashes = "-----BEGIN ", "-----"
+	var ends map[string]int // where each label ends last
 	for i := 0; ; {
 		j := strings.Index(text[i:], begin)
 		if j < 0 {
@@ -104,8 +107,11 @@ func privateKeys(text string, add func(kind, start, end int)) {
 		}
 		i += len(label) + len(dashes)
 		end := i
-		if n := strings.Index(text[i:], "-----END "+label+dashes); n >= 0 {
-			end = i + n + len("-----END ") + len(label) + len(dashes)
+		if ends == nil {
+			ends = keyEnds(text)
+		}
+		if ends[label] > i {
+			end = i + strings.Index(text[i:], "-----END "+label+dashes) + len("-----END ") + len(label) + len(dashes)
 		} else { // cut off: what could be its body
 			for end < len(text) && (base64Chars[text[end]] || strings.IndexByte("=\r\n\\ \t", text[end]) >= 0) {
 				end++
@@ -114,6 +120,23 @@ func privateKeys(text string, add func(kind, start, end int)) {
 		}
 		add(privateKeyBlock, start, end)
 		i = end
+	}
+}
+
+// keyEnds gives by label the last place where a PEM block ends. Without it a text
+// of beginnings would be searched to its end for each.
+func keyEnds(text string) map[string]int {
+	const start, dashes = "-----END ", "-----"
+	ends := map[string]int{}
+	for i := 0; ; {
+		j := strings.Index(text[i:], start)
+		if j < 0 {
+			return ends
+		}
+		i += j + len(start)
+		if label, _, ok := strings.Cut(text[i:], dashes); ok && len(label) <= 64 {
+			ends[label] = i
+		}
 	}
 }
 
@@ -156,27 +179,17 @@ func jwts(text string, add func(kind, start, end int)) {
 // randomRuns finds keys that have no form of their own: by how random they look
 // and by what they are called.
 func randomRuns(text, key string, add func(kind, start, end int)) {
-	for i := 0; i < len(text); i++ {
-		if !base64Chars[text[i]] {
-			continue
-		}
-		start, isHex := i, true
-		for ; i < len(text) && base64Chars[text[i]]; i++ {
-			isHex = isHex && hexChars[text[i]]
-		}
-		if i-start < 24 {
-			continue
-		}
+	base64Chars.runs(text, 24, func(start, i int) {
 		run := text[start:i]
+		if all(run, hexChars) {
+			if len(run) >= 32 && called(text, start, key) > 0 && entropy(run) >= 2.5 {
+				add(hexSecret32, start, i)
+			}
+			return
+		}
 		end := i
 		for end < len(text) && text[end] == '=' && end < i+2 {
 			end++
-		}
-		if isHex {
-			if len(run) >= 32 && entropy(run) >= 2.5 && called(text, start, key) > 0 {
-				add(hexSecret32, start, i)
-			}
-			continue
 		}
 		if len(run) == 40 && !strings.ContainsAny(run, "_-") {
 			if from, ok := awsName(text, start, key); ok {
@@ -186,7 +199,7 @@ func randomRuns(text, key string, add func(kind, start, end int)) {
 		if looksRandom(run, text, start, key) {
 			add(base64Secret24, start, end)
 		}
-	}
+	})
 }
 
 // awsName reports whether 40 characters are called an AWS secret, and where the
@@ -249,17 +262,17 @@ func decodesToText(run string) bool {
 }
 
 var (
-	secretWords = []string{
+	secretWords = newWordList([]string{
 		"secret", "token", "passw", "passphrase", "pwd", "apikey", "api key", "accesskey", "access key",
 		"privatekey", "private key", "_key", "-key", "credential", "bearer", "authorization", "hmac", "encryption key", "signing key",
-	}
-	harmlessWords = []string{
+	})
+	harmlessWords = newWordList([]string{
 		"sha1", "sha256", "sha384", "sha512", "sha-", "md5", "blake", "digest", "checksum", "commit", "hash", "etag",
 		"revision", "integrity", "fingerprint", "trace", "uuid", "guid", "base64,", "blob", "cursor",
 		"page_token", "pagetoken", "page token", "next_token", "nexttoken", "continuation", "public_key", "public-key",
 		"publickey", "public key", "ssh-rsa", "ssh-ed25519", "cache_key", "cache-key", "primary_key", "sort_key",
 		"partition_key", "foreign_key", "idempotency-key", "idempotency_key",
-	}
+	})
 )
 
 // called says what a run is called by what stands before it in its line, or by
@@ -272,8 +285,17 @@ func called(text string, start int, key string) int {
 	return calls(key)
 }
 
+// calls looks at the words of a name, of which the last decides.
 func calls(name string) int {
-	secret, harmless := lastEnd(name, secretWords), lastEnd(name, harmlessWords)
+	secret, harmless := -1, -1
+	for end := len(name); end > 0 && secret < 0 && harmless < 0; end-- {
+		if secretWords.endsAt(name, end) {
+			secret = end
+		}
+		if harmlessWords.endsAt(name, end) {
+			harmless = end
+		}
+	}
 	if t := strings.TrimRight(name, " \"'`:=>\\"); strings.HasSuffix(t, "key") && (len(t) == 3 || !isLower(t[len(t)-4])) {
 		secret = max(secret, len(t))
 	}
