@@ -192,15 +192,14 @@ func steers(name string) bool {
 }
 
 func (v *visit) credentials() []byte {
-	dst := []byte(`{"credentials":`)
+	rest := append(v.peer(nil), '}') // begins with a comma
 	scheme, value, ok := strings.Cut(strings.TrimSpace(v.r.Header.Get("Authorization")), " ")
-	if ok && strings.EqualFold(scheme, "Bearer") {
-		dst = wire.AppendString(append(dst, `{"scheme":`...), scheme)
-		dst = append(wire.AppendString(append(dst, `,"credentials":`...), strings.TrimSpace(value)), '}')
-	} else {
-		dst = append(dst, "null"...)
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return append([]byte{'{'}, rest[1:]...)
 	}
-	return append(v.peer(dst), '}')
+	dst := wire.AppendString([]byte(`{"credentials":{"scheme":`), scheme)
+	dst = append(wire.AppendString(append(dst, `,"credentials":`...), strings.TrimSpace(value)), '}')
+	return append(dst, rest...)
 }
 
 func (v *visit) permission(permission, kind string) []byte {

@@ -126,6 +126,24 @@ func TestHTTPHooksAroundACall(t *testing.T) {
 	})
 }
 
+// A request without credentials has none in the payload: absent, not null.
+func TestRule_AbsentFieldsAreOmitted(t *testing.T) {
+	inBoth(t, func(t *testing.T, d *doorman, p plugin.Plugin) {
+		s := serve(t, Config{}, entryOf(p), startFake(t, &fakeServer{}))
+		if m := s.modern(t, "tools/call", `{"name":"echo"}`, "", "Authorization: Basic eA==").message(t); m.Error != nil {
+			t.Fatal(m.Error)
+		}
+		for _, hook := range []plugin.Hook{plugin.HTTPPreRequest, plugin.HTTPAuthResolveUser, plugin.HTTPAuthCheckPermission, plugin.ToolPreInvoke, plugin.ToolPostInvoke, plugin.HTTPPostRequest} {
+			if got := d.saw(hook); got == "" || strings.Contains(got, "null") || strings.Contains(got, "eA==") {
+				t.Errorf("%s: %q", hook, got)
+			}
+		}
+		if got := d.saw(plugin.HTTPAuthResolveUser); !strings.HasPrefix(got, `http_auth_resolve_user: {"client_host":"127.0.0.1","client_port":`) {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
 // What a refusal on each HTTP hook answers, and that nothing reaches the upstream.
 func TestRefusalsOfHTTPHooks(t *testing.T) {
 	teapot := http.StatusTeapot
