@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -57,6 +58,40 @@ func TestAnswersOfHTTPHooks(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A refusal stands whatever comes with it: ContextForge's first servers send the
+// payload back, which is no answer of an HTTP hook.
+func TestARefusalThatComesWithThePayload(t *testing.T) {
+	for hook, payload := range map[plugin.Hook]string{
+		plugin.HTTPPreRequest:          `{"path":"/mcp","method":"POST","client_port":1,"headers":{"X-A":"1"}}`,
+		plugin.HTTPPostRequest:         `{"path":"/mcp","method":"POST","headers":{},"response_headers":{},"status_code":200}`,
+		plugin.HTTPAuthResolveUser:     `{"credentials":{"scheme":"Bearer","credentials":"s"},"headers":{}}`,
+		plugin.HTTPAuthCheckPermission: `{"user_email":"a@x","permission":"tools.read"}`,
+		plugin.ToolPreInvoke:           `{"name":"t","args":{}}`,
+	} {
+		for mode, want := range map[Mode]string{
+			Enforce: "refused: no", EnforceIgnoreError: "refused: no", Concurrent: "refused: no",
+			Permissive: "would refuse " + payload, Audit: "would refuse " + payload,
+		} {
+			back := payload
+			if hook == plugin.ToolPreInvoke && mode.mayRefuse() {
+				back = `{"name":1}` // which cannot be read
+			}
+			p := fake(func(context.Context, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+				return &plugin.Result{ModifiedPayload: json.RawMessage(back), Violation: &plugin.Violation{Description: "no"}}, nil
+			})
+			req := &Request{}
+			out := mustNew(t, nil, Entry{Plugin: p, Mode: mode}).Run(t.Context(), hook, json.RawMessage(payload), req)
+			got := describe(out)
+			if out.Refusal != nil && out.Refusal.Violation != nil {
+				got += ": " + out.Refusal.Violation.Description
+			}
+			if got != want || req.Global.User != nil {
+				t.Errorf("%s, %s: got %s, user %s; want %s", hook, mode, got, req.Global.User, want)
+			}
+		}
 	}
 }
 

@@ -103,6 +103,10 @@ func (p *Pipeline) read(a *attempt, hook plugin.Hook, payload, shown json.RawMes
 	var dropped []string
 	switch {
 	case r.ModifiedPayload == nil:
+	case !r.Continue && (a.e.Mode.mayRefuse() || hook == plugin.HTTPAuthResolveUser || hook == plugin.HTTPAuthCheckPermission):
+		// A refusal's change never counts, so that one which cannot be read makes no
+		// failure of it. ContextForge's first servers send the payload back with a
+		// refusal, which is no answer of an HTTP hook, and no user.
 	case hook == plugin.HTTPPreRequest:
 		a.merged, dropped, err = p.mergeHeaders(a.e, payload, "headers", r.ModifiedPayload)
 	case hook == plugin.HTTPPostRequest:
@@ -115,6 +119,9 @@ func (p *Pipeline) read(a *attempt, hook plugin.Hook, payload, shown json.RawMes
 		if a.merged, dropped, err = splice(hook, shown, r.ModifiedPayload); err == nil {
 			a.merged, err = withheld.putBack(a.merged)
 		}
+	}
+	if err != nil && !r.Continue && (hook == plugin.HTTPPreRequest || hook == plugin.HTTPPostRequest) {
+		a.merged, dropped, err = nil, nil, nil // the payload again
 	}
 	if err != nil {
 		return err
