@@ -55,6 +55,7 @@ func (p *Plugin) Describe(ctx context.Context) (*Info, error) {
 		return nil, p.fail(ctx, toolConfig, err)
 	}
 	p.learned.Store(&info.Hooks)
+	p.textUser.Store(false) // it may be another server by now
 	return info, nil
 }
 

@@ -111,6 +111,7 @@ type Plugin struct {
 	era       atomic.Int32
 	probes    flight[era]
 	learned   atomic.Pointer[[]plugin.Hook]
+	textUser  atomic.Bool // the server has refused a user that is an object
 	knows     knowledge
 
 	closing sync.Once
@@ -207,13 +208,19 @@ func (p *Plugin) Hooks() []plugin.Hook {
 }
 
 // Invoke runs one hook on the server, once. A failure of the plugin is a
-// [*plugin.Error], any other an [*Error].
+// [*plugin.Error], any other an [*Error]. A server that takes a user as text
+// alone is given the email of a user that is an object.
 func (p *Plugin) Invoke(ctx context.Context, hook plugin.Hook, payload json.RawMessage, c *plugin.Context) (*plugin.Result, error) {
-	encoded, err := encodeContext(c)
-	if err != nil {
-		return nil, p.unsent(hook, err)
+	text, isObject := asText(c)
+	sent := c
+	if isObject && p.textUser.Load() {
+		sent = text
 	}
-	answer, err := p.invoke(ctx, hook, payload, encoded)
+	answer, err := p.invokeIn(ctx, hook, payload, sent)
+	if err == nil && isObject && sent == c && answer.Error != nil && TakesTextUser(answer.Error) {
+		p.textUser.Store(true)
+		answer, err = p.invokeIn(ctx, hook, payload, text)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +229,14 @@ func (p *Plugin) Invoke(ctx context.Context, hook plugin.Hook, payload json.RawM
 	}
 	answer.apply(c)
 	return answer.Result, nil
+}
+
+func (p *Plugin) invokeIn(ctx context.Context, hook plugin.Hook, payload json.RawMessage, c *plugin.Context) (*Answer, error) {
+	encoded, err := encodeContext(c)
+	if err != nil {
+		return nil, p.unsent(hook, err)
+	}
+	return p.invoke(ctx, hook, payload, encoded)
 }
 
 // Call is Invoke for who wants to see the wire: the context is JSON as it is

@@ -193,6 +193,9 @@ func TestABrokenRuleOfAServerIsNamed(t *testing.T) {
 			}
 			return bytes.ReplaceAll(answer, []byte(`\"result\":{\"continue_processing\":true`), []byte(`\"error\":{\"message\":\"x\"},\"x\":{\"y\":true`))
 		}},
+		{"user may be an object", fail, when(`"user":{"email"`, `\"result\":{\"continue_processing\":true`, `\"error\":{\"message\":\"no such user\"},\"x\":{\"y\":true`)},
+		{"user may be an object", warn, when(`"user":{"email"`, `\"result\":{\"continue_processing\":true`,
+			`\"error\":{\"message\":\"1 validation error for PluginContext\\nglobal_context.user\\n  [type=string_type]\"},\"x\":{\"y\":true`)},
 		{"calls at the same time do not mix", fail, when(`"request_id":"call-3"`, `call-3`, `call-4`)},
 	} {
 		t.Run(tt.rule+" "+string(tt.status), func(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	ruleReason   = "a violation has reason, description and code"
 	ruleMetadata = "global metadata is read-only"
 	ruleState    = "state that the plugin does not touch comes back"
+	ruleUser     = "user may be an object"
 	ruleIsolated = "calls at the same time do not mix"
 )
 

@@ -209,7 +209,7 @@ func (h *served) variants(ctx context.Context, s sample, failing bool) {
 	all := []variant{
 		{"§3", ruleOptional, []byte(s.minimal), []byte(`{"state":{},"global_context":{"request_id":"minimal","state":{},"metadata":{}},"metadata":{}}`)},
 		{"§3", "unknown fields are ignored", withUnknown(s.full), withUnknown(string(contextOf("unknown")))},
-		{"§5", "user may be an object", []byte(s.full), wire.SetMember(nil, contextOf("x"), "global_context",
+		{"§5", ruleUser, []byte(s.full), wire.SetMember(nil, contextOf("x"), "global_context",
 			[]byte(`{"request_id":"user","user":{"email":"ada@example.com"},"state":{},"metadata":{}}`))},
 	}
 	if s.renamed != "" {
@@ -224,6 +224,8 @@ func (h *served) variants(ctx context.Context, s sample, failing bool) {
 		switch {
 		case err != nil:
 			h.add(v.section, v.rule, failf("%v", err))
+		case got.Error != nil && v.rule == ruleUser && remote.TakesTextUser(got.Error):
+			h.add(v.section, v.rule, warnf("the server takes text alone: a gateway sends it the user's email"))
 		case got.Error != nil:
 			h.add(v.section, v.rule, failf("the plugin failed on %s: %s", brief(v.payload), got.Error.Message))
 		default:
