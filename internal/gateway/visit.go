@@ -94,7 +94,7 @@ func (v *visit) admit(w http.ResponseWriter, messages []*wire.Message) bool {
 		before := append(v.head(), '}')
 		out := pipe.Run(v.r.Context(), plugin.HTTPPreRequest, before, v.shared)
 		if out.Refusal != nil {
-			v.refuse(w, out.Refusal, http.StatusForbidden)
+			v.turnAway(w, out.Refusal, http.StatusForbidden)
 			return false
 		}
 		v.setHeaders(before, out.Payload)
@@ -103,7 +103,7 @@ func (v *visit) admit(w http.ResponseWriter, messages []*wire.Message) bool {
 	if pipe.Has(plugin.HTTPAuthResolveUser) {
 		out := pipe.Run(v.r.Context(), plugin.HTTPAuthResolveUser, v.credentials(), v.shared)
 		if out.Refusal != nil {
-			v.refuse(w, out.Refusal, http.StatusUnauthorized)
+			v.turnAway(w, out.Refusal, http.StatusUnauthorized)
 			return false
 		}
 		setAllowed(w.Header(), out.HTTPHeaders)
@@ -123,12 +123,24 @@ func (v *visit) admit(w http.ResponseWriter, messages []*wire.Message) bool {
 		asked[permission] = true
 		out := pipe.Run(v.r.Context(), plugin.HTTPAuthCheckPermission, v.permission(permission, kind), v.shared)
 		if out.Refusal != nil {
-			v.refuse(w, out.Refusal, http.StatusForbidden)
+			v.turnAway(w, out.Refusal, http.StatusForbidden)
 			return false
 		}
 		setAllowed(w.Header(), out.HTTPHeaders)
 	}
 	return true
+}
+
+// turnAway refuses before anything is done about messages. Plugins of
+// http_post_request see that answer like any other, as ContextForge's do, but not
+// where a plugin has failed: then it may well be theirs that is down.
+func (v *visit) turnAway(w http.ResponseWriter, r *pipeline.Refusal, status int) {
+	if r.Violation != nil {
+		seen, ended := v.watch(w)
+		ended()
+		w = seen
+	}
+	v.refuse(w, r, status)
 }
 
 // head is the payload of the request hooks, without its closing brace.
@@ -226,6 +238,9 @@ func (v *visit) permission(permission, kind string) []byte {
 // refuse answers with the status of a violation, or with 503 where a plugin has
 // failed: then it is not the client's fault, and never 401 or 403.
 func (v *visit) refuse(w http.ResponseWriter, r *pipeline.Refusal, status int) {
+	if seen, ok := w.(*watched); ok {
+		seen.refused = true
+	}
 	j := &job{g: v.g, shared: v.shared}
 	var fault *wire.Error
 	switch {
@@ -260,6 +275,7 @@ type watched struct {
 	mu      sync.Mutex
 	shared  *pipeline.Request // what the hook knows: all, once the call has ended
 	sent    bool
+	refused bool // what is sent is a refusal, which stands
 	stop    bool // refused: what was to be sent is dropped
 }
 
@@ -287,6 +303,10 @@ func (w *watched) WriteHeader(status int) {
 	payload := appendHeaders(append(w.headers, `,"response_headers":`...), shown)
 	payload = append(strconv.AppendInt(append(payload, `,"status_code":`...), int64(status), 10), '}')
 	out := w.v.g.pipe.Run(w.ctx, plugin.HTTPPostRequest, payload, w.shared)
+	if out.Refusal != nil && w.refused {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
 	if out.Refusal != nil {
 		w.stop = true
 		clear(own)

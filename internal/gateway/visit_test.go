@@ -186,6 +186,42 @@ func TestRefusalsOfHTTPHooks(t *testing.T) {
 	}
 }
 
+// A plugin of http_post_request sees what the other HTTP hooks refuse, and may add
+// headers; the refusal stands, whatever it says. Where one has failed it is not
+// asked.
+func TestTheAnswerToWhatIsTurnedAway(t *testing.T) {
+	refusal := refusal403(plugin.Violation{Description: "not this"})
+	failure := func() (*plugin.Result, error) { return nil, &plugin.Error{Message: "not this"} }
+	for name, c := range map[string]struct {
+		first, last func() (*plugin.Result, error)
+		status      int
+		seen        bool
+	}{
+		"it passes":                  {refusal, modified(`{"x-seen":"yes"}`), 401, true},
+		"it would refuse, too":       {refusal, refusal403(plugin.Violation{Description: "nor that"}), 401, true},
+		"it fails":                   {refusal, failure, 401, true},
+		"the one before had failed":  {failure, modified(`{"x-seen":"yes"}`), 503, false},
+		"and the last would say 403": {failure, refusal, 503, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBoth(t, func(t *testing.T, d *doorman, p plugin.Plugin) {
+				d.do = map[plugin.Hook]func() (*plugin.Result, error){plugin.HTTPAuthResolveUser: c.first, plugin.HTTPPostRequest: c.last}
+				s := serve(t, Config{}, []pipeline.Entry{{Name: "P", Plugin: p}}, startFake(t, &fakeServer{}))
+				a := s.modern(t, "tools/call", `{"name":"echo"}`, "")
+				if m := a.message(t); a.status != c.status || m.Error == nil || !strings.Contains(m.Error.Message, "not this") {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+				if got := d.saw(plugin.HTTPPostRequest); strings.Contains(got, `"status_code":401`) != c.seen || (got != "") != c.seen {
+					t.Errorf("the last hook saw %q", got)
+				}
+				if got := a.header.Get("X-Seen"); (got == "yes") != (name == "it passes") {
+					t.Errorf("X-Seen is %q", got)
+				}
+			})
+		})
+	}
+}
+
 // While a plugin that may have HTTP hooks is not known, requests get 503, but
 // for a client's first words and probes.
 func TestWhatWaitsForNoPlugin(t *testing.T) {
