@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -53,6 +54,7 @@ type lab struct {
 	tools  *tools
 	plugin *process
 	all    []*process
+	ports  int // how many have been looked at for servers that cannot choose one
 }
 
 // newLab makes certificates and starts the plugin server.
@@ -106,6 +108,12 @@ func (l *lab) start(ctx context.Context, name string, cmd *exec.Cmd) (*process, 
 		l.all = append(l.all, p)
 	}
 	return p, err
+}
+
+// end stops a process before its time.
+func (l *lab) end(p *process) error {
+	l.all = slices.DeleteFunc(l.all, func(q *process) bool { return q == p })
+	return p.stop()
 }
 
 // close stops everything, last first, and removes the folder.

@@ -110,6 +110,7 @@ func parts() []part {
 		{name: "clients", needs: needs{npm: true, python: true}, run: (*lab).clients},
 		{name: "contextforge-config", needs: needs{contextforge: true}, run: (*lab).contextForgeFiles},
 		{name: "contextforge-client", needs: needs{contextforge: true}, run: (*lab).contextForgeClients},
+		{name: "contextforge-servers", needs: needs{contextforge: true}, run: (*lab).contextForgeServers},
 		{name: "parity", needs: needs{contextforge: true}, run: (*lab).parity},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"os/exec"
@@ -99,6 +100,7 @@ func (a *answer) take(message []byte, id int) (bool, error) {
 // httpPeer speaks Streamable HTTP.
 type httpPeer struct {
 	url, revision, session string
+	extra                  http.Header // sent with each request
 	id                     int
 	client                 *http.Client
 }
@@ -142,6 +144,7 @@ func (p *httpPeer) post(ctx context.Context, body []byte, c call) (*http.Respons
 			r.Header.Set("Mcp-Name", c.name)
 		}
 	}
+	maps.Copy(r.Header, p.extra)
 	return p.client.Do(r)
 }
 

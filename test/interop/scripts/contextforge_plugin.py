@@ -2,8 +2,8 @@
 of the newest, that does what the payload asks for.
 
 Somewhere in a payload, or in what http_pre_request has kept of the header X-Do,
-stands "do:HOOK=ACTION"; the last one of a hook counts, and without one the hook
-passes. Each run is written down as a line of JSON in the file that the entry's
+stands "PLUGIN:HOOK=ACTION"; the last one of a hook counts, and without one the
+hook passes. Each run is written down as a line of JSON in the file that the entry's
 config names: what came, as the framework's models have it, before anything is
 done about it.
 """
@@ -131,7 +131,7 @@ class Probe(framework.Plugin):
         text = json.dumps(wire)
         if hook == "http_pre_request":
             context.state["do"] = wire["headers"].get("x-do", "")
-        found = re.findall(rf"do:{hook}=(\w+)", context.state.get("do", "") + " " + text)
+        found = re.findall(rf"{self.name}:{hook}=(\w+)", context.state.get("do", "") + " " + text)
         context.state.setdefault("trail", []).append(hook)
         context.state["big"] = {"n": BIG, "z": None}
         context.metadata["last"] = hook

@@ -1,0 +1,400 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// verdicts is what a row of the table says of a server.
+type verdicts struct{ revision, text string }
+
+// token is the client's, which plugins see as credentials and nowhere else.
+const token = "a-token-of-the-client"
+
+// guard tries the server under the gateway: first what every plugin does, then
+// what goes wrong.
+func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.kill()) }()
+	between, err := newRelay(ctx, "tcp", "", s.addr())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, between.close()) }()
+	st, err := s.newStage(ctx, between.addr, "")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	st.relay = between
+
+	tries := 0
+	for _, k := range kinds() {
+		for _, try := range k.tries(s.era.era) {
+			st.attempt(ctx, k, try)
+			tries++
+		}
+	}
+	for _, try := range []func(*stage, context.Context) error{
+		(*stage).payloads, (*stage).oldClient, (*stage).customers, (*stage).permissions, (*stage).statuses, (*stage).crowd,
+		(*stage).direct, (*stage).conforms,
+	} {
+		if err := try(st, ctx); err != nil {
+			st.failures = append(st.failures, err)
+		}
+		tries++
+	}
+	if len(st.failures) > 0 {
+		st.failures = st.failures[:min(len(st.failures), enough)]
+		return nil, fmt.Errorf("%w\nthe gateway complains:\n%s", errors.Join(st.failures...), st.gateway.complaints())
+	}
+	all, err := s.runs(0)
+	if err != nil {
+		return nil, err
+	}
+	revision := modern
+	if strings.Contains(st.gateway.text(), "plugin server is of the legacy era") {
+		revision = legacy
+	}
+	return &verdicts{revision, fmt.Sprintf("%d tries, %d hooks ran once each, over %d connections", tries, len(all), between.connections())}, nil
+}
+
+// kind is a method of MCP with a hook before and after.
+type kind struct {
+	pre, post string
+	call      call
+	asked     string // what reaches the upstream when nothing is changed
+	changed   string // and once the hook before has changed it
+	after     func(*stage, string, *reply)
+}
+
+const toolArguments = `{"text":"Hello","n":9007199254740993,"z":null,"f":1.50,"list":[1,{"a":null}]}`
+
+// pythonArguments are they as Python spells them.
+const pythonArguments = `{"text":"Hello","n":9007199254740993,"z":null,"f":1.5,"list":[1,{"a":null}]}`
+
+func kinds() []kind {
+	return []kind{
+		{
+			pre: "tool_pre_invoke", post: "tool_post_invoke", call: tool("mirror__echo", toolArguments),
+			asked:   "echo " + toolArguments,
+			changed: `echo {"text":"Hello (seen)","n":9007199254740993,"z":null,"f":1.50,"list":[1,{"a":null}],"added":{"n":9007199254740993,"z":null}}`,
+			after: func(st *stage, try string, r *reply) {
+				st.want(try, "the result's text", dig(r.result, "content", 0, "text"), `"Hello (seen)"`)
+				st.want(try, "what the plugin left alone", dig(r.result, "content", 1), `{"type":"image","data":"cG5n","mimeType":"image/png"}`)
+				st.want(try, "the result's structure", dig(r.result, "structuredContent"),
+					strings.TrimSuffix(toolArguments, "}")+`,"added":{"n":9007199254740993,"z":null}}`)
+				if !strings.Contains(string(r.result), `"f":1.50`) {
+					st.faulty(try, "a number that nobody changed is spelt anew: %s", r.result)
+				}
+			},
+		},
+		{
+			pre: "prompt_pre_fetch", post: "prompt_post_fetch", call: prompt("mirror__greet", `{"who":"Ada"}`),
+			asked: `greet {"who":"Ada"}`, changed: `greet {"who":"Ada (seen)"}`,
+			after: func(st *stage, try string, r *reply) {
+				st.want(try, "the prompt", dig(r.result, "messages"), `[{"role":"user","content":{"type":"text","text":"Hello, Ada (seen)"}},`+
+					`{"role":"assistant","content":{"type":"image","data":"cG5n","mimeType":"image/png"}}]`)
+			},
+		},
+		{
+			pre: "resource_pre_fetch", post: "resource_post_fetch", call: read("mirror://note"),
+			asked: "mirror://note ", changed: "mirror://note-other ",
+			after: func(st *stage, try string, r *reply) {
+				st.want(try, "the contents", dig(r.result, "contents"),
+					`[{"uri":"mirror://note","mimeType":"text/plain","text":"This is mirror://note (seen)","_meta":{"mirror/n":1}}]`)
+			},
+		},
+	}
+}
+
+// full are the runs of a request that every hook lets pass.
+func (k kind) full() []string {
+	all := []string{"http_pre_request", "http_auth_resolve_user", "http_auth_check_permission", k.pre}
+	if k.pre == "tool_pre_invoke" {
+		return append(all, "Second "+k.pre, k.post, "Second "+k.post, "http_post_request")
+	}
+	return append(all, k.post, "http_post_request")
+}
+
+// upTo are the runs up to a hook that refuses, times that it ran.
+func (k kind) upTo(hook string, times int) []string {
+	full := k.full()
+	i := slices.Index(full, hook)
+	return append(append(slices.Clone(full[:i]), slices.Repeat([]string{hook}, times)...), "http_post_request")
+}
+
+// try is one thing that the plugin is asked to do on a hook.
+type try struct {
+	hook, action string
+	runs         []string
+	asked        string // "" where it must not reach the upstream
+	judge        func(*stage, string, *reply)
+}
+
+func (k kind) tries(era string) []try {
+	nothing := func(*stage, string, *reply) {}
+	all := []try{
+		{k.pre, "pass", k.full(), k.asked, nothing},
+		{k.pre, "unknown", k.full(), k.asked, nothing},
+		{k.post, "unknown", k.full(), k.asked, nothing},
+		{k.pre, "modify", k.full(), k.changed, nothing},
+		{k.post, "modify", k.full(), k.asked, k.after},
+	}
+	// The first era's server runs a hook that fails a second time.
+	times := 1
+	if era == seed {
+		times = 2
+	}
+	for hook, asked := range map[string]string{k.pre: "", k.post: k.asked} {
+		all = append(all,
+			try{hook, "violate", k.upTo(hook, 1), asked, k.refused},
+			try{hook, "violate_code", k.upTo(hook, 1), asked, violation(4001)},
+			try{hook, "violate_reserved", k.upTo(hook, 1), asked, violation(-32602)},
+			try{hook, "raise", k.upTo(hook, times), asked, raised},
+		)
+	}
+	return all
+}
+
+// The violation of the plugin, as clients are told.
+const (
+	violationText    = `"Plugin Violation: The caller asked for it"`
+	violationDetails = `{"n":9007199254740993,"z":null}`
+)
+
+// refused is a violation without a code.
+func (k kind) refused(st *stage, try string, r *reply) {
+	if k.call.method != "tools/call" {
+		violation(-32602)(st, try, r)
+		return
+	}
+	st.want(try, "isError", dig(r.result, "isError"), "true")
+	st.want(try, "content", dig(r.result, "content"), `[{"type":"text","text":`+violationText+`}]`)
+	st.want(try, "_meta", dig(r.result, "_meta", "io.github.sallyport-mcp/violation"),
+		`{"code":"ASKED","plugin":"Probe","reason":"Asked to","details":`+violationDetails+`}`)
+}
+
+// violation is one as an error of JSON-RPC.
+func violation(code int) func(*stage, string, *reply) {
+	return func(st *stage, try string, r *reply) {
+		st.want(try, "the error", r.fault, fmt.Sprintf(`{"code":%d,"message":%s,"data":{"description":"The caller asked for it","details":%s,`+
+			`"plugin_error_code":"ASKED","plugin_name":"Probe"}}`, code, violationText, violationDetails))
+	}
+}
+
+// raised is what is told of a plugin that has raised an exception.
+func raised(st *stage, try string, r *reply) {
+	st.want(try, "the error's code", dig(r.fault, "code"), "-32603")
+	if text := words(dig(r.fault, "message")); text != "Plugin Error: ValueError('the plugin raised this')" {
+		st.faulty(try, "the error says %q", text)
+	}
+}
+
+// attempt makes one request and looks at what became of it.
+func (st *stage) attempt(ctx context.Context, k kind, t try) {
+	name := t.hook + " " + t.action
+	r, err := st.ask(ctx, st.client, k.call, "X-Do", "Probe:"+t.hook+"="+t.action, "Authorization", "Bearer "+token)
+	if err != nil {
+		st.faulty(name, "%w", err)
+		return
+	}
+	st.wantRuns(name, r, t.runs...)
+	st.wantAsked(name, r, t.asked)
+	if (t.action == "pass" || t.action == "unknown" || t.action == "modify") && r.result == nil {
+		st.faulty(name, "refused: %s", r.fault)
+	}
+	t.judge(st, name, r)
+}
+
+// wantAsked compares what reached the upstream: nothing, or one request, where
+// only the spaces that Python writes may differ.
+func (st *stage) wantAsked(try string, r *reply, want string) {
+	var got []string
+	for _, a := range r.asks {
+		got = append(got, a.name+" "+a.arguments)
+	}
+	equal := want == "" && len(got) == 0
+	if want != "" && len(got) == 1 {
+		name, arguments, _ := strings.Cut(want, " ")
+		equal = name == r.asks[0].name && (arguments == r.asks[0].arguments || sameValue([]byte(arguments), []byte(r.asks[0].arguments)))
+	}
+	if !equal {
+		st.faulty(try, "this reached the upstream\n want: %s\n got:  %q", want, got)
+	}
+}
+
+// payloads looks at all that the plugin was given during one request of each
+// kind.
+func (st *stage) payloads(ctx context.Context) error {
+	for _, k := range kinds() {
+		r, err := st.ask(ctx, st.client, k.call, "X-Team", "blue", "X-Do", "Probe:http_pre_request=modify", "Authorization", "Bearer "+token)
+		if err != nil {
+			return err
+		}
+		st.wantRuns(k.pre, r, k.full()...)
+		st.request(k.pre, r)
+		st.kept(k.pre, k, r)
+		switch k.pre {
+		case "tool_pre_invoke":
+			st.toolPayloads(r)
+		case "prompt_pre_fetch":
+			st.want(k.pre, "payload", r.of("Probe", k.pre).Payload, `{"prompt_id":"mirror__greet","args":{"who":"Ada"}}`)
+			after := r.of("Probe", k.post).Payload
+			st.want(k.post, "prompt_id", dig(after, "prompt_id"), `"mirror__greet"`)
+			st.want(k.post, "description", dig(after, "result", "description"), `"A greeting"`)
+			st.want(k.post, "messages", dig(after, "result", "messages"), `[{"role":"user","content":{"type":"text","text":"Hello, Ada"}},`+
+				`{"role":"assistant","content":{"type":"image","data":"cG5n","mimeType":"image/png"}}]`)
+		default:
+			st.want(k.pre, "payload", r.of("Probe", k.pre).Payload, `{"uri":"mirror://note","metadata":{}}`)
+			st.want(k.post, "payload", r.of("Probe", k.post).Payload, `{"uri":"mirror://note","content":`+
+				`{"uri":"mirror://note","mimeType":"text/plain","text":"This is mirror://note","_meta":{"mirror/n":1}}}`)
+		}
+	}
+	return nil
+}
+
+func (st *stage) toolPayloads(r *reply) {
+	before := r.of("Probe", "tool_pre_invoke").Payload
+	st.want("tool_pre_invoke", "name", dig(before, "name"), `"mirror__echo"`)
+	st.want("tool_pre_invoke", "args", dig(before, "args"), pythonArguments)
+	var headers map[string]string
+	if err := json.Unmarshal(dig(before, "headers"), &headers); err != nil {
+		st.faulty("tool_pre_invoke", "headers: %w", err)
+	}
+	lower := http.Header{}
+	for name, value := range headers {
+		lower.Set(name, value)
+	}
+	if lower.Get("X-Team") != "blue" || lower.Get("X-Plugin") != "request" || lower.Get("Authorization") != "" {
+		st.faulty("tool_pre_invoke", "headers are %q", headers)
+	}
+	after := r.of("Probe", "tool_post_invoke").Payload
+	st.want("tool_post_invoke", "name", dig(after, "name"), `"mirror__echo"`)
+	st.want("tool_post_invoke", "content", dig(after, "result", "content"), `[{"type":"text","text":"Hello"},{"type":"image","data":"cG5n","mimeType":"image/png"}]`)
+	st.want("tool_post_invoke", "structuredContent", dig(after, "result", "structuredContent"), pythonArguments)
+	st.want("tool_post_invoke", "_meta", dig(after, "result", "_meta", "mirror/n"), "1")
+	metadata := dig(r.of("Second", "tool_post_invoke").Context, "global_context", "metadata")
+	st.want("tool_post_invoke", "metadata.original_name", dig(metadata, "original_name"), `"echo"`)
+	st.want("tool_post_invoke", "metadata.tool.annotations", dig(metadata, "tool", "annotations", "readOnlyHint"), "true")
+}
+
+// request looks at what the HTTP hooks were given.
+func (st *stage) request(try string, r *reply) {
+	before := r.of("Probe", "http_pre_request").Payload
+	st.want(try, "path and method", fmt.Appendf(nil, "[%s,%s]", dig(before, "path"), dig(before, "method")), `["/mcp","POST"]`)
+	st.want(try, "client_host", dig(before, "client_host"), `"127.0.0.1"`)
+	st.want(try, "a header", dig(before, "headers", "x-team"), `"blue"`)
+	user := r.of("Probe", "http_auth_resolve_user").Payload
+	st.want(try, "credentials", dig(user, "credentials"), `{"scheme":"Bearer","credentials":"`+token+`"}`)
+	// What http_pre_request has set.
+	st.want(try, "a header that a plugin has set", dig(user, "headers", "x-plugin"), `"request"`)
+	after := r.of("Probe", "http_post_request").Payload
+	st.want(try, "status_code", dig(after, "status_code"), "200")
+	for _, run := range r.runs {
+		if run.Hook != "http_auth_resolve_user" && strings.Contains(string(run.Payload)+string(run.Context), token) {
+			st.faulty(try, "%s of %s was shown the client's token: %s", run.Hook, run.Plugin, run.Payload)
+		}
+	}
+}
+
+// kept looks at what plugins left for each other and for themselves.
+func (st *stage) kept(try string, k kind, r *reply) {
+	trail, _ := json.Marshal(slices.DeleteFunc(k.full()[:slices.Index(k.full(), k.post)], func(s string) bool { return strings.HasPrefix(s, "Second") }))
+	c := r.of("Probe", k.post).Context
+	st.want(try, "state of the hooks before", dig(c, "state", "trail"), string(trail))
+	st.want(try, "a number and a null in state", dig(c, "state", "big"), `{"n":9007199254740993,"z":null}`)
+	st.want(try, "the plugin's metadata", dig(c, "metadata", "last"), `"`+k.pre+`"`)
+	st.want(try, "server_id", dig(c, "global_context", "server_id"), `"mirror"`)
+	var ids []string
+	for _, run := range r.runs {
+		if id := string(dig(run.Context, "global_context", "request_id")); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) != 1 || len(ids[0]) < 10 {
+		st.faulty(try, "the hooks of one request had the ids %q", ids)
+	}
+	if k.pre != "tool_pre_invoke" {
+		return
+	}
+	second := r.of("Second", k.pre).Context
+	st.want(try, "shared state", dig(second, "global_context", "state"), `{"from Probe":"tool_pre_invoke"}`)
+	st.want(try, "another plugin's state", fmt.Appendf(nil, "[%s]", dig(second, "state", "trail")), "[]")
+	second = r.of("Second", k.post).Context
+	st.want(try, "its own state", dig(second, "state", "trail"), `["tool_pre_invoke"]`)
+	st.want(try, "shared state", dig(second, "global_context", "state"), `{"from Probe":"tool_post_invoke","from Second":"tool_pre_invoke"}`)
+}
+
+// oldClient is one of 2025-11-25.
+func (st *stage) oldClient(ctx context.Context) (err error) {
+	client, err := dialHTTP(ctx, st.url, legacy)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.close()) }()
+	for _, k := range kinds() {
+		r, err := st.ask(ctx, client, k.call, "X-Do", "Probe:"+k.post+"=modify")
+		if err != nil {
+			return err
+		}
+		st.wantRuns(legacy, r, k.full()...)
+		k.after(st, legacy, r)
+	}
+	return nil
+}
+
+// crowd makes many requests at once. Each has to get its own answer, the hooks
+// run once for each, and connections are kept.
+func (st *stage) crowd(ctx context.Context) error {
+	const rounds, at = 4, 8
+	before, err := st.server.runs(0)
+	if err != nil {
+		return err
+	}
+	connections := st.relay.connections()
+	failed := make([]error, at)
+	var wg sync.WaitGroup
+	for i := range failed {
+		client, err := dialHTTP(ctx, st.url, modern)
+		if err != nil {
+			return err
+		}
+		wg.Go(func() {
+			defer func() { _ = client.close() }()
+			for n := range rounds {
+				text := fmt.Sprintf("client %d, call %d", i, n)
+				client.extra = http.Header{"X-Do": {"Probe:tool_post_invoke=modify"}}
+				r, err := client.once(ctx, tool("mirror__echo", fmt.Sprintf(`{"text":%q}`, text)))
+				if err == nil && words(dig(r.result, "content", 0, "text")) != text+" (seen)" {
+					err = fmt.Errorf("%s was answered with %s%s", text, r.result, r.fault)
+				}
+				if err != nil {
+					failed[i] = err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	all, err := st.server.runs(len(before))
+	if err = errors.Join(append(failed, err)...); err != nil {
+		return err
+	}
+	if want := rounds * at * len(kinds()[0].full()); len(all) != want {
+		st.faulty("crowd", "%d hooks have run for %d calls, want %d", len(all), rounds*at, want)
+	}
+	// Two plugins, each with at most a connection per call at a time.
+	if opened := st.relay.connections() - connections; opened > 2*at {
+		st.faulty("crowd", "%d connections for %d calls of %d clients", opened, rounds*at, at)
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// pythonFile is the plugin server's own file. The second plugin shows what
+// plugins have in common and what they have not.
+const pythonFile = `plugins:
+  - name: Probe
+    kind: contextforge_plugin.Probe
+    hooks: [%s]
+    mode: enforce
+    priority: 10
+    config: {record: %q, api_key: "interop", nothing: null}
+  - name: Second
+    kind: contextforge_plugin.Probe
+    hooks: [tool_pre_invoke, tool_post_invoke]
+    mode: enforce
+    priority: 20
+    config: {record: %q}
+plugin_dirs: []
+plugin_settings: {plugin_timeout: 30}
+`
+
+// probeHooks are the twelve and one of nobody's list.
+const probeHooks = "tool_pre_invoke, tool_post_invoke, prompt_pre_fetch, prompt_post_fetch, resource_pre_fetch, resource_post_fetch, " +
+	"http_pre_request, http_post_request, http_auth_resolve_user, http_auth_check_permission, agent_pre_invoke, agent_post_invoke, custom_lookup"
+
+// pythonServer is ContextForge's plugin server with our plugin on it.
+type pythonServer struct {
+	lab    *lab
+	era    *contextForge
+	owner  string // whose certificate it has; "" is plain HTTP, as released
+	reqs   int    // its ssl_cert_reqs
+	file   string
+	record string // where the plugin writes down what it gets
+	port   int
+	p      *process // nil while it does not run
+}
+
+// newPython prepares a server and takes a port for it. It does not start it.
+func (l *lab) newPython(ctx context.Context, era *contextForge, owner string) (*pythonServer, error) {
+	port, err := l.freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("%s-%d", era.era, port)
+	s := &pythonServer{
+		lab: l, era: era, owner: owner, reqs: 2, port: port,
+		file: filepath.Join(l.dir, "python-"+name+".yaml"), record: filepath.Join(l.dir, "runs-"+name+".jsonl"),
+	}
+	return s, os.WriteFile(s.file, fmt.Appendf(nil, pythonFile, probeHooks, s.record, s.record), 0o600)
+}
+
+// freePort finds a port that is free, with the one of the health server, and is
+// given out once. Such ports are not those of clients, so that it stays free over
+// a restart.
+func (l *lab) freePort(ctx context.Context) (int, error) {
+	var err error
+	for range 50 {
+		l.ports++
+		port := 20000 + (os.Getpid()*50+l.ports)%10000
+		if err = errors.Join(free(ctx, port), free(ctx, port+1000)); err == nil {
+			return port, nil
+		}
+	}
+	return 0, err
+}
+
+func free(ctx context.Context, port int) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}
+
+func (s *pythonServer) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+func (s *pythonServer) url(addr string) string {
+	if s.owner == "" {
+		return "http://" + addr + "/mcp"
+	}
+	return "https://" + addr + "/mcp"
+}
+
+// transport is what the table calls it.
+func (s *pythonServer) transport() string {
+	if s.owner == "" {
+		return "HTTP"
+	}
+	return "mTLS"
+}
+
+// start runs it until it listens. Plain HTTP is the runtime as released; with
+// TLS it does not start, so a script of ours mends that.
+func (s *pythonServer) start(ctx context.Context) error {
+	module := s.era.module + ".external.mcp.server.runtime"
+	args := []string{"-m", module}
+	if s.owner != "" {
+		args = []string{s.lab.tools.script("contextforge_tls.py"), module}
+	}
+	cmd := s.lab.command(ctx, s.era.python, args...)
+	cmd.Env = append(cmd.Env, "PYTHONPATH="+s.lab.tools.scriptDir, "PLUGINS_TRANSPORT=http", "PLUGINS_CONFIG_PATH="+s.file,
+		"PLUGINS_SERVER_HOST=127.0.0.1", "PLUGINS_SERVER_PORT="+strconv.Itoa(s.port),
+		"JWT_SECRET_KEY="+strings.Repeat("interop ", 5), "AUTH_ENCRYPTION_SECRET="+strings.Repeat("interop ", 5))
+	if s.owner != "" {
+		pair := "certs/mcp/plugins/" + s.owner + "/"
+		cmd.Env = append(cmd.Env, "PLUGINS_SERVER_SSL_ENABLED=true", "PLUGINS_SERVER_SSL_CERTFILE="+pair+"server.crt",
+			"PLUGINS_SERVER_SSL_KEYFILE="+pair+"server.key", "PLUGINS_SERVER_SSL_CA_CERTS="+pair+"ca.crt",
+			"PLUGINS_SERVER_SSL_CERT_REQS="+strconv.Itoa(s.reqs))
+	}
+	p, err := launch(cmd, "ContextForge's plugin server")
+	if err != nil {
+		return err
+	}
+	s.p = p
+	if err := s.listening(ctx); err != nil {
+		return errors.Join(fmt.Errorf("ContextForge's plugin server did not listen: %w\n%s", err, p.text()), s.kill())
+	}
+	return nil
+}
+
+// listening waits until connections are accepted. The log does not tell: with
+// TLS the runtime turns it down before it listens.
+func (s *pythonServer) listening(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.addr())
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-again.C:
+		case <-s.p.rest:
+			return errors.New("it has ended")
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// kill ends it as a crash would.
+func (s *pythonServer) kill() error {
+	if s.p == nil {
+		return nil
+	}
+	p := s.p
+	s.p = nil
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-p.rest
+	err := p.cmd.Wait()
+	if state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && state.Signaled() && state.Signal() == syscall.SIGKILL {
+		return nil
+	}
+	return fmt.Errorf("%s had ended before: %w\n%s", p.name, err, p.text())
+}
+
+// ran is one run of a hook, as the plugin has written it down.
+type ran struct {
+	Plugin, Hook     string
+	Payload, Context json.RawMessage
+}
+
+// runs are all of them since the first skip ones.
+func (s *pythonServer) runs(skip int) ([]ran, error) {
+	text, err := os.ReadFile(s.record)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []ran
+	for line := range bytes.Lines(text) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // it is being written
+		}
+		if skip--; skip >= 0 {
+			continue
+		}
+		var r ran
+		if err := json.Unmarshal(line, &r); err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", s.record, err, clip(line))
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// await waits until the plugin has begun a run of this hook.
+func (s *pythonServer) await(ctx context.Context, skip int, hook string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		all, err := s.runs(skip)
+		if err != nil {
+			return err
+		}
+		for _, r := range all {
+			if r.Hook == hook {
+				return nil
+			}
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a run of %s: %w", hook, ctx.Err())
+		}
+	}
+}

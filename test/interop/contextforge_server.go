@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// pythonEntry is one plugin of the gateway's file.
+const pythonEntry = `  - name: %s
+    kind: external
+    mcp:
+      proto: STREAMABLEHTTP
+      url: %s
+`
+
+// pythonTLS is for both plugins, whose server has the certificate of one.
+const pythonTLS = `      tls:
+        certfile: certs/mcp/gateway/client.crt
+        keyfile: certs/mcp/gateway/client.key
+        ca_bundle: certs/mcp/gateway/ca.crt
+        check_hostname: false # 127.0.0.1 is in no certificate
+        identity: Probe
+`
+
+// contextForgeServers puts ContextForge's plugin servers under the gateway: with
+// a plugin of ours on all hooks, plain as released and with mutual TLS.
+func (l *lab) contextForgeServers(ctx context.Context, t *table) error {
+	if err := l.write("python.yaml", "plugins:\n  - {name: Probe, kind: external}\n  - {name: Other, kind: external}\n"); err != nil {
+		return err
+	}
+	certs := l.command(ctx, l.binary, "certs", "all", "--config", "python.yaml", "--profile", "modern")
+	if out, err := certs.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", certs, err, out)
+	}
+	const peer = "plugin server"
+	for _, era := range l.eras(t, peer) {
+		name := era.name() + " " + peer
+		for _, owner := range []string{"", "Probe"} {
+			s, err := l.newPython(ctx, era, owner)
+			if err != nil {
+				return err
+			}
+			seen, err := s.guard(ctx)
+			if err != nil {
+				t.fault(name, era.version, s.transport(), legacy, err)
+				continue
+			}
+			t.add(name, era.version, s.transport(), seen.revision, seen.text)
+		}
+	}
+	return nil
+}
+
+// stage is a server under a gateway, in front of the mirror.
+type stage struct {
+	server   *pythonServer
+	mirror   *mirror
+	relay    *relay
+	gateway  *process
+	url      string
+	client   *httpPeer
+	failures []error
+}
+
+// faulty notes what is wrong with a try.
+func (st *stage) faulty(try, format string, args ...any) {
+	st.failures = append(st.failures, fmt.Errorf("%s: %w", try, fmt.Errorf(format, args...)))
+}
+
+// newStage starts a gateway for a server that is reached at addr. The server
+// need not run.
+func (s *pythonServer) newStage(ctx context.Context, addr, settings string) (*stage, error) {
+	var b strings.Builder
+	b.WriteString("plugins:\n")
+	for _, name := range []string{"Probe", "Second"} {
+		fmt.Fprintf(&b, pythonEntry, name, s.url(addr))
+		if s.owner != "" {
+			b.WriteString(pythonTLS)
+		}
+	}
+	file := strings.TrimSuffix(s.file, ".yaml") + "-client.yaml"
+	if err := s.lab.write(relative(s.lab.dir, file), b.String()+settings); err != nil {
+		return nil, err
+	}
+	m, err := newMirror(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st := &stage{server: s, mirror: m}
+	head := unguarded + "naming: {prefix: always}\nplugins_file: " + file + "\n"
+	st.gateway, st.url, err = s.lab.gateway(ctx, head, upstream{Name: "mirror", URL: m.url})
+	if err == nil {
+		st.client, err = dialHTTP(ctx, st.url, modern)
+	}
+	if err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	return st, nil
+}
+
+func relative(dir, path string) string { return strings.TrimPrefix(path, dir+"/") }
+
+func (st *stage) close() (err error) {
+	if st.client != nil {
+		err = st.client.close()
+	}
+	if st.gateway != nil {
+		err = errors.Join(err, st.server.lab.end(st.gateway))
+	}
+	return errors.Join(err, st.mirror.close())
+}
+
+// reply is what a client of the gateway got, and what happened behind it.
+type reply struct {
+	status        int
+	header        http.Header
+	result, fault json.RawMessage
+	runs          []ran
+	asks          []asked // that reached the upstream
+}
+
+// hooks are the hooks that ran, with the plugin's name where it is not Probe.
+func (r *reply) hooks() []string {
+	var all []string
+	for _, run := range r.runs {
+		name := run.Hook
+		if run.Plugin != "Probe" {
+			name = run.Plugin + " " + name
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
+// of is the run of a hook.
+func (r *reply) of(plugin, hook string) *ran {
+	for i := range r.runs {
+		if r.runs[i].Plugin == plugin && r.runs[i].Hook == hook {
+			return &r.runs[i]
+		}
+	}
+	return &ran{}
+}
+
+// ask makes one request with these headers. It is for one request at a time.
+func (st *stage) ask(ctx context.Context, client *httpPeer, c call, header ...string) (*reply, error) {
+	before, err := st.server.runs(0)
+	if err != nil {
+		return nil, err
+	}
+	asks := len(st.mirror.since(0))
+	client.extra = http.Header{}
+	for pair := range slices.Chunk(header, 2) {
+		client.extra.Set(pair[0], pair[1])
+	}
+	r, err := client.once(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", c.method, c.params, err)
+	}
+	r.asks = st.mirror.since(asks)
+	r.runs, err = st.server.runs(len(before))
+	return r, err
+}
+
+// once makes one request and takes any answer.
+func (p *httpPeer) once(ctx context.Context, c call) (*reply, error) {
+	p.id++
+	response, err := p.post(ctx, request(p.id, c, p.revision), c)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	r, a := &reply{status: response.StatusCode, header: response.Header}, &answer{}
+	if media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); media == "text/event-stream" {
+		err = a.stream(response.Body, p.id)
+	} else {
+		var body []byte
+		if body, err = io.ReadAll(response.Body); err == nil {
+			_, err = a.take(body, p.id)
+		}
+	}
+	r.result, r.fault = a.result, a.fault
+	return r, err
+}
+
+// dig follows names and positions into JSON; nil where there is nothing.
+func dig(raw json.RawMessage, path ...any) json.RawMessage {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			var object map[string]json.RawMessage
+			if json.Unmarshal(raw, &object) != nil {
+				return nil
+			}
+			raw = object[step]
+		case int:
+			var list []json.RawMessage
+			if json.Unmarshal(raw, &list) != nil || step >= len(list) {
+				return nil
+			}
+			raw = list[step]
+		}
+	}
+	return raw
+}
+
+// words is a string in JSON, or what stands there instead.
+func words(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return string(raw)
+	}
+	return text
+}
+
+// sameValue compares JSON but for order and spaces. Numbers are compared in
+// their digits.
+func sameValue(a, b []byte) bool {
+	var values [2]any
+	for i, text := range [][]byte{a, b} {
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber()
+		if dec.Decode(&values[i]) != nil {
+			return false
+		}
+	}
+	x, errX := json.Marshal(values[0])
+	y, errY := json.Marshal(values[1])
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// want compares JSON with what is expected.
+func (st *stage) want(try, what string, got json.RawMessage, want string) {
+	if !sameValue(got, []byte(want)) {
+		st.faulty(try, "%s\n want: %s\n got:  %s", what, want, got)
+	}
+}
+
+// wantRuns compares the runs of hooks, in their order.
+func (st *stage) wantRuns(try string, r *reply, want ...string) {
+	if got := r.hooks(); !slices.Equal(got, want) {
+		st.faulty(try, "these hooks have run\n want: %s\n got:  %s", strings.Join(want, ", "), strings.Join(got, ", "))
+	}
+}
