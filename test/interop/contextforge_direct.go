@@ -61,14 +61,19 @@ func (s *pythonServer) called(ctx context.Context, hook, payload string) (json.R
 	return stdout.Bytes(), cmd.ProcessState.ExitCode(), nil
 }
 
-// direct calls each hook by itself, the agents' and one of nobody's list too:
-// that it passes, changes, refuses and raises is what call prints.
+// direct calls each hook by itself, also those that the gateway does not call:
+// that these pass, change, refuse and raise is what call prints. The others have
+// been tried under the gateway, where only what they change looks different.
 func (st *stage) direct(ctx context.Context) error {
 	for _, sample := range samples {
+		embedded := strings.HasPrefix(sample.hook, "agent_") || strings.HasPrefix(sample.hook, "custom_")
 		for _, c := range []struct {
 			action string
 			exit   int
 		}{{"pass", 0}, {"modify", 0}, {"violate", 3}, {"raise", 1}} {
+			if !embedded && (c.action != "modify" || st.server.owner != "") {
+				continue
+			}
 			try := "call --hook " + sample.hook + " " + c.action
 			action := func(text string) string { return strings.ReplaceAll(text, "ACTION", "Probe:"+sample.hook+"="+c.action) }
 			answer, exit, err := st.server.called(ctx, sample.hook, action(sample.payload))

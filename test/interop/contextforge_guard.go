@@ -64,7 +64,11 @@ func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
 	if strings.Contains(st.gateway.text(), "plugin server is of the legacy era") {
 		revision = legacy
 	}
-	return &verdicts{revision, fmt.Sprintf("%d tries, %d hooks ran once each, over %d connections", tries, len(all), between.connections())}, nil
+	twice := "none twice"
+	if s.era.era == seed {
+		twice = "those that raise twice by the server itself"
+	}
+	return &verdicts{revision, fmt.Sprintf("12 hooks and a custom one: %d tries, %d runs, %s, over %d connections", tries, len(all), twice, between.connections())}, nil
 }
 
 // kind is a method of MCP with a hook before and after.

@@ -49,6 +49,9 @@ func (l *lab) contextForgeServers(ctx context.Context, t *table) error {
 				return err
 			}
 			seen, err := s.guard(ctx)
+			if err == nil && owner != "" {
+				err = l.suffers(ctx, era, owner, seen)
+			}
 			if err != nil {
 				t.fault(name, era.version, s.transport(), legacy, err)
 				continue
@@ -57,6 +60,17 @@ func (l *lab) contextForgeServers(ctx context.Context, t *table) error {
 		}
 	}
 	return nil
+}
+
+// suffers does harm to another server of the same kind.
+func (l *lab) suffers(ctx context.Context, era *contextForge, owner string, seen *verdicts) error {
+	s, err := l.newPython(ctx, era, owner)
+	if err != nil {
+		return err
+	}
+	text, err := s.suffer(ctx)
+	seen.text += "; " + text
+	return err
 }
 
 // stage is a server under a gateway, in front of the mirror.
@@ -75,9 +89,9 @@ func (st *stage) faulty(try, format string, args ...any) {
 	st.failures = append(st.failures, fmt.Errorf("%s: %w", try, fmt.Errorf(format, args...)))
 }
 
-// newStage starts a gateway for a server that is reached at addr. The server
-// need not run.
-func (s *pythonServer) newStage(ctx context.Context, addr, settings string) (*stage, error) {
+// newStage starts a gateway for a server that is reached at addr, and that need
+// not run. more are further keys of each entry.
+func (s *pythonServer) newStage(ctx context.Context, addr, more string) (*stage, error) {
 	var b strings.Builder
 	b.WriteString("plugins:\n")
 	for _, name := range []string{"Probe", "Second"} {
@@ -85,9 +99,10 @@ func (s *pythonServer) newStage(ctx context.Context, addr, settings string) (*st
 		if s.owner != "" {
 			b.WriteString(pythonTLS)
 		}
+		b.WriteString(more)
 	}
 	file := strings.TrimSuffix(s.file, ".yaml") + "-client.yaml"
-	if err := s.lab.write(relative(s.lab.dir, file), b.String()+settings); err != nil {
+	if err := s.lab.write(relative(s.lab.dir, file), b.String()); err != nil {
 		return nil, err
 	}
 	m, err := newMirror(ctx)
