@@ -53,7 +53,7 @@ func (l *lab) contextForgeServers(ctx context.Context, t *table) error {
 				err = l.suffers(ctx, era, owner, seen)
 			}
 			if err != nil {
-				t.fault(name, era.version, s.transport(), legacy, err)
+				t.fault(name, era.version, s.transport(), "", err)
 				continue
 			}
 			t.add(name, era.version, s.transport(), seen.revision, seen.text)
