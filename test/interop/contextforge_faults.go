@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -194,10 +195,30 @@ func (f *faults) killed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	asks := len(f.tools.mirror.since(0))
-	client, err := dialHTTP(ctx, f.tools.url, modern)
+	r, err := f.tools.interrupted(ctx, try, f.server.kill)
 	if err != nil {
 		return err
+	}
+	if err := f.server.start(ctx); err != nil {
+		return err
+	}
+	if r.runs, err = f.server.runs(len(before)); err != nil {
+		return err
+	}
+	f.tools.wantRuns(try, r, "tool_pre_invoke")
+	return f.passes(ctx, "after a crash")
+}
+
+// interrupted does something while a hook runs. That call has to be refused.
+func (st *stage) interrupted(ctx context.Context, try string, interrupt func() error) (*reply, error) {
+	before, err := st.server.runs(0)
+	if err != nil {
+		return nil, err
+	}
+	asks := len(st.mirror.since(0))
+	client, err := dialHTTP(ctx, st.url, modern)
+	if err != nil {
+		return nil, err
 	}
 	client.extra = http.Header{"X-Do": {"Probe:tool_pre_invoke=hang"}}
 	var r *reply
@@ -207,20 +228,51 @@ func (f *faults) killed(ctx context.Context) error {
 		r, err = client.once(ctx, kinds()[0].call)
 		done <- errors.Join(err, client.close())
 	}()
-	err = f.server.await(ctx, len(before), "tool_pre_invoke")
-	if err = errors.Join(err, f.server.kill(), <-done); err != nil {
+	err = st.server.await(ctx, len(before), "tool_pre_invoke")
+	if err = errors.Join(err, interrupt(), <-done); err != nil {
+		return nil, err
+	}
+	r.asks = st.mirror.since(asks)
+	st.failedClosed(try, r, "unreachable")
+	return r, nil
+}
+
+// cut ends the connections while a hook runs and the server stays: a hook that
+// is sent again would run again.
+func (st *stage) cut(ctx context.Context) error {
+	const try = "connections cut while a hook runs"
+	before, err := st.server.runs(0)
+	if err != nil {
 		return err
 	}
-	r.asks = f.tools.mirror.since(asks)
-	f.tools.failedClosed(try, r, "unreachable")
-	if err := f.server.start(ctx); err != nil {
+	if _, err := st.interrupted(ctx, try, st.relay.cut); err != nil {
 		return err
 	}
-	if r.runs, err = f.server.runs(len(before)); err != nil {
+	next, err := st.client.once(ctx, kinds()[0].call)
+	if err != nil {
 		return err
 	}
-	f.tools.wantRuns(try, r, "tool_pre_invoke")
-	return f.passes(ctx, "after a crash")
+	if next.result == nil {
+		st.faulty("after connections were cut", "refused: %s", next.fault)
+	}
+	all, err := st.server.runs(len(before))
+	if err != nil {
+		return err
+	}
+	// The last hook of the call may have been cut as well, or come late.
+	first, second := &reply{}, &reply{}
+	for _, run := range all {
+		switch {
+		case string(dig(run.Context, "global_context", "request_id")) != string(dig(all[0].Context, "global_context", "request_id")):
+			second.runs = append(second.runs, run)
+		case run.Hook != "http_post_request":
+			first.runs = append(first.runs, run)
+		}
+	}
+	full := kinds()[0].full()
+	st.wantRuns(try, first, full[:slices.Index(full, "tool_pre_invoke")+1]...)
+	st.wantRuns("after connections were cut", second, full...)
+	return nil
 }
 
 // otherCertificate is a server in the place of ours that has another plugin's

@@ -44,7 +44,7 @@ func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
 		}
 	}
 	for _, try := range []func(*stage, context.Context) error{
-		(*stage).payloads, (*stage).oldClient, (*stage).customers, (*stage).permissions, (*stage).statuses, (*stage).crowd,
+		(*stage).payloads, (*stage).oldClient, (*stage).customers, (*stage).permissions, (*stage).statuses, (*stage).crowd, (*stage).cut,
 		(*stage).direct, (*stage).conforms,
 	} {
 		if err := try(st, ctx); err != nil {

@@ -143,17 +143,29 @@ func (r *relay) agreed() []string {
 	return slices.Compact(all)
 }
 
-// close ends all connections.
-func (r *relay) close() error {
-	err := r.listener.Close()
+// cut ends all connections; new ones may be opened.
+func (r *relay) cut() (err error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for c := range r.open {
 		if closed := c.Close(); !errors.Is(closed, net.ErrClosed) {
 			err = errors.Join(err, closed)
 		}
 	}
+	clear(r.open)
+	return err
+}
+
+// close ends all connections.
+func (r *relay) close() error {
+	err := errors.Join(r.listener.Close(), r.cut())
+	r.mu.Lock()
+	late := r.open
 	r.open = nil
 	r.mu.Unlock()
+	for c := range late { // opened since
+		_ = c.Close()
+	}
 	r.running.Wait()
 	return err
 }
