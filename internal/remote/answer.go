@@ -289,8 +289,9 @@ func decodeContext(raw json.RawMessage) (*contextChange, error) {
 
 // decoder reads members and keeps the first fault.
 type decoder struct {
-	in  string
-	err error
+	in      string
+	err     error
+	anyWord bool // also one that is not of the list
 }
 
 func (d *decoder) fail(format string, args ...any) {

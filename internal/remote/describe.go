@@ -65,7 +65,7 @@ func (p *Plugin) List(ctx context.Context) ([]Info, error) {
 	if err != nil {
 		return nil, p.fail(ctx, toolConfigs, err)
 	}
-	infos, err := decodeInfos(result)
+	infos, err := decodeInfos(result, true)
 	return infos, p.fail(ctx, toolConfigs, err)
 }
 
@@ -79,7 +79,7 @@ func (p *Plugin) suggest(ctx context.Context, err error) error {
 	if listErr != nil {
 		return err
 	}
-	infos, listErr := decodeInfos(result)
+	infos, listErr := decodeInfos(result, true)
 	if listErr != nil || len(infos) == 0 {
 		return err
 	}
@@ -96,7 +96,7 @@ var errNotDeclared = errors.New("the server does not have this plugin")
 // a plugin in any case of its name, invoke_hook only in the right one: so does
 // this.
 func decodeInfo(result json.RawMessage, name string) (*Info, error) {
-	infos, err := decodeInfos(result)
+	infos, err := decodeInfos(result, false)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +111,9 @@ func decodeInfo(result json.RawMessage, name string) (*Info, error) {
 	return &infos[0], nil
 }
 
-// decodeInfos reads one plugin config from each text block.
-func decodeInfos(result json.RawMessage) ([]Info, error) {
+// decodeInfos reads one plugin config from each text block. A list tells what
+// there is, with modes that we do not know, too.
+func decodeInfos(result json.RawMessage, list bool) ([]Info, error) {
 	texts, isError, err := toolTexts(result)
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func decodeInfos(result json.RawMessage) ([]Info, error) {
 			return nil, badAnswerf("a plugin's config is not an object")
 		}
 		info := Info{Raw: text}
-		d := &decoder{in: "config"}
+		d := &decoder{in: "config", anyWord: list}
 		for key, value := range wire.Members(text) {
 			if !wire.IsNull(value) {
 				info.set(d, key, value)
@@ -178,7 +179,7 @@ func (i *Info) set(d *decoder, key []byte, value json.RawMessage) {
 // anything, so the plugin counts as not known.
 func (d *decoder) word(key []byte, value json.RawMessage, known func(string) bool) string {
 	text := d.text(key, value)
-	if d.err == nil && !known(text) {
+	if d.err == nil && !d.anyWord && !known(text) {
 		d.fail("%s.%s is %.100q, which is none that is known", d.in, key, text)
 	}
 	return text
