@@ -93,6 +93,7 @@ func (s *settings) customPattern(raw json.RawMessage, path string) (piiPattern, 
 		return piiPattern{}, false
 	}
 	one := newSettings(raw, path, "type", "pattern", "description", "mask_strategy", "enabled")
+	one.nullable("mask_strategy")
 	kind, pattern := one.required("type"), one.required("pattern")
 	if _, ok := one.members["description"]; !ok {
 		one.fail(one.at("description"), "required, but missing")

@@ -35,7 +35,7 @@ func TestPIIFilterMasks(t *testing.T) {
 		{"custom", `{"custom_patterns":[{"type":"custom","pattern":"emp-\\d+","description":"d"}]}`, "is EMP-123", "is [REDACTED]"},
 		{"custom with look-around and a way of its own", `{"custom_patterns":[{"type":"custom","pattern":"(?<=emp-)\\d+","description":"d","mask_strategy":"partial"}]}`, "emp-1234", "emp-1**4"},
 		{"custom of a known type", `{"custom_patterns":[{"type":"ssn","pattern":"S\\d{6}","description":"d","mask_strategy":"partial"}]}`, "x S123456", "x ***-**-3456"},
-		{"custom with the default way", `{"default_mask_strategy":"remove","custom_patterns":[{"type":"custom","pattern":"emp","description":""}]}`, "an emp", "an "},
+		{"custom with the default way", `{"default_mask_strategy":"remove","custom_patterns":[{"type":"custom","pattern":"emp","description":"","mask_strategy":null}]}`, "an emp", "an "},
 		{"custom that is off", `{"custom_patterns":[{"type":"custom","pattern":"emp","description":"d","enabled":false}]}`, "emp", "emp"},
 		{"allowed", `{"whitelist_patterns":["TEST@example\\.com","^555-555"]}`, "test@example.com 555-555-5555 me@example.com", "test@example.com 555-555-5555 ***@example.com"},
 		{"a card inside an IBAN is the IBAN", `{}`, "DE89 3704 0044 0532 0130 00", "D*************************0"},
