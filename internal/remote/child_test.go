@@ -199,8 +199,6 @@ func (s *childServer) invoke(m *wire.Message, hook string, payload json.RawMessa
 	case "half":
 		fmt.Print(answer[:len(answer)/2])
 		os.Exit(7) //nolint:forbidigo // the child's end is the point
-	case "twice":
-		fmt.Print(answer + "\n" + answer + "\n")
 	case "duplicate member":
 		s.say(`{"jsonrpc":"2.0","id":%s,"result":%s,"id":%s}`, m.ID, toolResult(passes), m.ID)
 	case "no JSON":
