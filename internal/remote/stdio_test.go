@@ -266,6 +266,7 @@ func TestStdioTimeout(t *testing.T) {
 	p := stdioClient(t, s, func(c *Config, _ *Options) { c.Timeout = 2 * time.Second })
 	says(t, p, "x", `{}`)
 	refuses(t, p, "hang", Timeout, "no answer within 2s")
+	await(t, s, "cancelled 3")
 	says(t, p, "y", `{}`)
 	if diff := cmp.Diff([]string{"start", "config", "hook x", "hook hang", "cancelled 3", "hook y"}, asked(t, s)); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
@@ -278,6 +279,16 @@ func TestStdioTimeout(t *testing.T) {
 	refuses(t, mute, "x", Timeout, "no answer within 200ms")
 }
 
+// await waits until the server has noted something.
+func await(t *testing.T, s *Stdio, what string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !slices.Contains(asked(t, s), what); {
+		if time.Now().After(deadline) {
+			t.Fatalf("the server never notes %q", what)
+		}
+	}
+}
+
 func TestStdioCallerGivesUp(t *testing.T) {
 	s := spawn(t, "modern")
 	p := stdioClient(t, s)
@@ -288,20 +299,12 @@ func TestStdioCallerGivesUp(t *testing.T) {
 		_, err := p.Invoke(ctx, "hang", json.RawMessage(`{}`), nil)
 		done <- err
 	}()
-	for !slices.Contains(asked(t, s), "hook hang") {
-		if t.Context().Err() != nil {
-			t.Fatal("it is never called")
-		}
-	}
+	await(t, s, "hook hang")
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	for !slices.Contains(asked(t, s), "cancelled 3") {
-		if t.Context().Err() != nil {
-			t.Fatal("it is never told")
-		}
-	}
+	await(t, s, "cancelled 3")
 }
 
 func TestStdioAnswersTheServersRequests(t *testing.T) {
