@@ -180,7 +180,7 @@ func (f *forge) run(ctx context.Context, s session) (*hookReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cmd := f.command(ctx, s.era.python, f.tools.script("contextforge_client.py"), string(task))
 	// The first line's stdio client starts "python", which is there in an
@@ -216,9 +216,10 @@ func allSteps() []hookStep {
 	return all
 }
 
-// enoughConnections is what one plugin may open, however many its calls are: the
-// clients try the server once before they use it.
-const enoughConnections = 4
+// enoughConnections is what one plugin may open for some eighty calls. It is two
+// or four, for some clients try a server before they use it; on a machine that is
+// slow enough for a connection to be idle for seconds, some more.
+const enoughConnections = 12
 
 // verdict is the row of a session that went through a relay.
 func verdict(transport string, s session, report *hookReport, r *relay, err error) row {
