@@ -19,7 +19,10 @@ import (
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The clock of regexp2 goes on for a second or two after the last search.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dlclark/regexp2/v2.runClock"))
+}
 
 // fakePlugin does what a test wants.
 type fakePlugin struct {
