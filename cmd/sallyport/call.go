@@ -184,7 +184,7 @@ func (a *app) printAnswer(raw json.RawMessage) error {
 	if logs.IsTerminal(a.stdout) {
 		var indented bytes.Buffer
 		if err := json.Indent(&indented, text, "", "  "); err == nil {
-			text = indented.Bytes()
+			text = logs.PrintableJSON(indented.Bytes())
 		}
 	}
 	_, err := a.stdout.Write(text)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport-mcp/sallyport/internal/config"
 	"github.com/sallyport-mcp/sallyport/internal/hint"
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/pki"
 )
 
@@ -244,10 +245,10 @@ func (a *app) failed(cmd *cobra.Command, err error) error {
 			}
 			return
 		}
-		fmt.Fprintf(a.stderr, "sallyport: %s: %s\n", doing, err)
+		fmt.Fprintf(a.stderr, "sallyport: %s: %s\n", doing, logs.Printable(err.Error()))
 		for _, h := range hint.Of(err) {
 			if !said[h] {
-				fmt.Fprintf(a.stderr, "sallyport: hint: %s\n", h)
+				fmt.Fprintf(a.stderr, "sallyport: hint: %s\n", logs.Printable(h))
 			}
 			said[h] = true
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/pki"
 )
 
@@ -76,10 +78,15 @@ func statusExit(s pki.Status) error {
 }
 
 func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(logs.PrintableJSON(b.Bytes()))
+	return err
 }
 
 // opensslDate is how openssl, and so the guide, prints a date.
@@ -94,7 +101,7 @@ func checkText(r *pki.Report) string {
 		for _, c := range r.Certificates {
 			if c.Role == role {
 				none = false
-				fmt.Fprintf(&b, "%s%s: %s\n", indent, label(c), expiry(c))
+				fmt.Fprintf(&b, "%s%s: %s\n", indent, logs.Printable(label(c)), expiry(c))
 			}
 		}
 		if none {
@@ -153,9 +160,9 @@ func problems(b *strings.Builder, r *pki.Report) {
 		if p.Status() == pki.StatusOK {
 			status = "note" // it works nevertheless
 		}
-		fmt.Fprintf(b, "  %s: %s: %s\n", status, p.Path(), p.Message)
+		fmt.Fprintf(b, "  %s: %s: %s\n", status, logs.Printable(p.Path()), logs.Printable(p.Message))
 		if p.Hint != "" {
-			fmt.Fprintf(b, "    hint: %s\n", p.Hint)
+			fmt.Fprintf(b, "    hint: %s\n", logs.Printable(p.Hint))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/internal/pki"
 )
 
@@ -56,10 +57,11 @@ read by others · 4 a certificate has expired.`,
 
 func inspectText(r *pki.Inspection) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", r.Path)
+	fmt.Fprintf(&b, "%s\n", logs.Printable(r.Path))
 	for i, c := range r.Certificates {
 		fmt.Fprintf(&b, "\nCertificate %d of %d:\n", i+1, len(r.Certificates))
-		line := func(label, value string) { fmt.Fprintf(&b, "  %-11s %s\n", label+":", value) }
+		// The certificate may be anybody's: its names must not draw on the terminal.
+		line := func(label, value string) { fmt.Fprintf(&b, "  %-11s %s\n", label+":", logs.Printable(value)) }
 		line("Subject", c.Subject)
 		line("Issuer", c.Issuer)
 		line("Names", orNone(c.SANs.Strings()))

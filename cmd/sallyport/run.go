@@ -87,10 +87,27 @@ func (a *app) report(err error) {
 		}
 		return
 	}
-	fmt.Fprintf(a.stderr, "sallyport: %s\n", err)
-	for _, h := range hint.Of(err) {
-		fmt.Fprintf(a.stderr, "sallyport: hint: %s\n", h)
+	if list := joined(err); list != nil {
+		for _, one := range list {
+			a.report(one)
+		}
+		return
 	}
+	// What a server said may be part of it: it must not steer the terminal, nor
+	// look like a line of ours.
+	fmt.Fprintf(a.stderr, "sallyport: %s\n", logs.Printable(err.Error()))
+	for _, h := range hint.Of(err) {
+		fmt.Fprintf(a.stderr, "sallyport: hint: %s\n", logs.Printable(h))
+	}
+}
+
+// joined are the errors that errors.Join has made err of; nil when it has not.
+func joined(err error) []error {
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok || err.Error() != errors.Join(list.Unwrap()...).Error() {
+		return nil // fmt.Errorf with several has a text of its own
+	}
+	return list.Unwrap()
 }
 
 func newRoot(a *app) *cobra.Command {

@@ -51,9 +51,9 @@ func runMain(ctx context.Context, args []string, kinds []plugin.Kind, stdin io.R
 		return 0
 	}
 	report := func(code int, err error) int {
-		fmt.Fprintf(stderr, "%s: %s\n", name, err)
+		fmt.Fprintf(stderr, "%s: %s\n", name, logs.Printable(err.Error()))
 		for _, h := range hint.Of(err) {
-			fmt.Fprintf(stderr, "%s: hint: %s\n", name, h)
+			fmt.Fprintf(stderr, "%s: hint: %s\n", name, logs.Printable(h))
 		}
 		return code
 	}
