@@ -145,6 +145,18 @@ func TestKindsNameTheirHooks(t *testing.T) {
 	}
 }
 
+// The packages that some of the reference's plugins have become: their
+// documentation writes the class with its module and without.
+func TestKindsHaveTheNamesOfPackages(t *testing.T) {
+	for name, class := range map[string]string{
+		"pii_filter": "PIIFilterPlugin", "rate_limiter": "RateLimiterPlugin", "secrets_detection": "SecretsDetectionPlugin",
+		"sql_sanitizer": "SQLSanitizerPlugin", "output_length_guard": "OutputLengthGuardPlugin",
+	} {
+		mustPlugin(t, "cpex_"+name+"."+class, leastConfig(name))
+		mustPlugin(t, "cpex_"+name+"."+name+"."+class, leastConfig(name))
+	}
+}
+
 // leastConfig is the shortest configuration that a kind accepts.
 func leastConfig(kind string) string {
 	switch kind {
