@@ -51,6 +51,15 @@ type parityCount struct{ same, meant, faults int }
 
 func (n parityCount) inputs() int { return n.same + n.meant + n.faults }
 
+// seen is the count in words.
+func (n parityCount) seen() string {
+	text := fmt.Sprintf("%d inputs: %d answers the same, %d differ as listed", n.inputs(), n.same, n.meant)
+	if n.faults > 0 {
+		text += fmt.Sprintf(", %d FAULTS", n.faults)
+	}
+	return text
+}
+
 // String is the count in a cell of the documentation.
 func (n parityCount) String() string {
 	if n.inputs() == 0 {
@@ -85,9 +94,11 @@ type parityRun struct {
 	Answers []json.RawMessage `json:"answers"`
 }
 
-// parityTable compares one line with ours and adds a row for each plugin.
+// parityTable compares one line with ours, prints what came of each plugin, and
+// adds a row for all of them.
 func parityTable(t *table, c *contextForge, sets []*paritySet, ours, theirs map[string]*parityRun) map[string]parityCount {
 	counts := map[string]parityCount{}
+	var all parityCount
 	for _, set := range sets {
 		var n parityCount
 		for _, g := range set.Groups {
@@ -106,16 +117,13 @@ func parityTable(t *table, c *contextForge, sets []*paritySet, ours, theirs map[
 				}
 			}
 		}
-		counts[set.Plugin] = n
-		if n.inputs() == 0 {
-			continue
+		if n.inputs() > 0 {
+			fmt.Printf("%s, ContextForge %s: %s\n", set.Plugin, c.version, n.seen())
+			counts[set.Plugin] = n
 		}
-		seen := fmt.Sprintf("%d inputs: %d the same, %d differ as listed", n.inputs(), n.same, n.meant)
-		if n.faults > 0 {
-			seen += fmt.Sprintf(", %d FAULTS", n.faults)
-		}
-		t.add(set.Plugin, c.version, "HTTP", "", seen)
+		all.same, all.meant, all.faults = all.same+n.same, all.meant+n.meant, all.faults+n.faults
 	}
+	t.add(c.name()+" native plugins", c.version, "HTTP", "2026-07-28", fmt.Sprintf("%d plugins, %s", len(counts), all.seen()))
 	return counts
 }
 
