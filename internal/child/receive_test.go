@@ -1,6 +1,7 @@
 package child
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -11,7 +12,7 @@ import (
 )
 
 // listener is a process of which only what it says is there.
-func listener(t *testing.T) (*process, *[]string) {
+func listener() (*process, *[]string) {
 	var heard []string
 	s := New(Command{Name: "x"}, Options{
 		Logger: slog.New(slog.DiscardHandler), Role: "server", Mask: func(s string) string { return strings.ReplaceAll(s, "s3cret", "***") },
@@ -22,7 +23,7 @@ func listener(t *testing.T) (*process, *[]string) {
 }
 
 func TestOfTwoAnswersNeitherCounts(t *testing.T) {
-	p, _ := listener(t)
+	p, _ := listener()
 	one, two := p.expect([]byte("1")), p.expect([]byte("2"))
 	p.receive([]byte(`{"jsonrpc":"2.0","id":1,"result":{"ok":true}}`))
 	p.receive([]byte(`{"jsonrpc":"2.0","id":2,"result":{"ok":true}}`))
@@ -37,7 +38,7 @@ func TestOfTwoAnswersNeitherCounts(t *testing.T) {
 }
 
 func TestWhatBelongsToNoRequest(t *testing.T) {
-	p, heard := listener(t)
+	p, heard := listener()
 	w := p.expect([]byte("7"))
 	for _, line := range []string{
 		`{"jsonrpc":"2.0","id":"7","result":{}}`, // a string is another id
@@ -61,7 +62,7 @@ func TestWhatBelongsToNoRequest(t *testing.T) {
 }
 
 func TestABrokenAnswerFailsItsRequest(t *testing.T) {
-	p, _ := listener(t)
+	p, _ := listener()
 	one, two := p.expect([]byte("1")), p.expect([]byte("2"))
 	p.receive([]byte(`{"jsonrpc":"2.0","id":1,"result":{"a":1,"a":"s3cret"}}`))
 	if _, _, err := one.take(); err == nil || !strings.Contains(err.Error(), "not a JSON-RPC message") {
@@ -82,7 +83,7 @@ func TestABrokenAnswerFailsItsRequest(t *testing.T) {
 
 // TestAnswersToAServerThatDoesNotRead do not pile up.
 func TestAnswersToAServerThatDoesNotRead(t *testing.T) {
-	p, _ := listener(t)
+	p, _ := listener()
 	for range 10 * maxUnsent {
 		p.receive([]byte(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
 	}
@@ -111,4 +112,27 @@ func TestLookCountsEndings(t *testing.T) {
 	s.set(nil, nil, nil)
 	s.set(second, nil, nil)
 	look(1, true)
+}
+
+// FuzzLines: whatever a process writes is read without harm, and only a message
+// that names a request answers it.
+func FuzzLines(f *testing.F) {
+	for _, s := range []string{"\x1b[31mred\x1b[0m\xff", `{"id":1`, `{"jsonrpc":"2.0","id":1,"result":{}}`, `[{"jsonrpc":"2.0","id":1,"result":{}},7]`,
+		`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}`, `{"jsonrpc":"2.0","id":"1","result":{}}`, `{"jsonrpc":"2.0","id":1,"method":"ping"}`,
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}`, `{"jsonrpc":"2.0","id":1.0,"result":{}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_ = plain(data)
+		p, _ := listener()
+		w := p.expect([]byte("1"))
+		p.receive(bytes.Clone(data))
+		_, m, err := w.take()
+		if m == nil {
+			return
+		}
+		if wire.Check(data) != nil || string(m.ID) != "1" || err == nil && m.Error == nil && wire.Check(m.Result) != nil {
+			t.Fatalf("%q answers request 1 with %+v", data, m)
+		}
+	})
 }

@@ -206,6 +206,7 @@ func FuzzAnswers(f *testing.F) {
 			_ = (&peer{info: info}).stale()
 		}
 		_, _ = readInitialize(data)
+		_, _ = wire.ReadModern(data)
 		for _, params := range [][]byte{form.modern(data, []byte("7")), form.legacy(data, []byte("7"))} {
 			if err := wire.Check(params); err != nil {
 				t.Fatalf("%q became %q: %v", data, params, err)
