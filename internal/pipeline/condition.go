@@ -1,11 +1,14 @@
 package pipeline
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"mime"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/plugin"
@@ -15,42 +18,99 @@ import (
 // match; an empty field matches everything.
 type Condition = report.Condition
 
-// subject is what conditions look at in a payload. It is read when the first
-// condition asks.
+// subject is what a round looks at in a payload, each part when somebody first
+// asks for it: what is found out for one plugin holds for all.
 type subject struct {
 	hook    plugin.Hook
 	payload json.RawMessage
-	done    bool
 
-	Name        string          `json:"name"`
-	PromptID    string          `json:"prompt_id"`
-	URI         string          `json:"uri"`
-	AgentID     string          `json:"agent_id"`
-	Content     json.RawMessage `json:"content"`
+	done        bool
+	name        string // of the tool, prompt, resource or agent
 	contentType string
+
+	user      []byte // whose text is userName
+	userName  string
+	userKnown bool
+
+	once    sync.Once
+	headers *node // the payload, of whose members only the headers are read
+	err     error
 }
 
 func newSubject(hook plugin.Hook, payload json.RawMessage) *subject {
 	return &subject{hook: hook, payload: payload}
 }
 
+// read finds the name and the content type. What cannot be read stays empty, and
+// an empty subject meets the condition.
 func (s *subject) read() {
 	if s.done {
 		return
 	}
 	s.done = true
-	// What cannot be read stays empty, and an empty subject meets the condition.
-	_ = json.Unmarshal(s.payload, s)
-	var content struct {
+	var content json.RawMessage
+	switch s.hook {
+	case plugin.ToolPreInvoke:
+		var p plugin.ToolPre
+		_ = p.UnmarshalJSON(s.payload) // without the second look of json.Unmarshal
+		s.name = p.Name
+	case plugin.ToolPostInvoke:
+		var p plugin.ToolPost
+		_ = p.UnmarshalJSON(s.payload)
+		s.name = p.Name
+	case plugin.PromptPreFetch:
+		var p plugin.PromptPre
+		_ = p.UnmarshalJSON(s.payload)
+		s.name = p.PromptID
+	case plugin.PromptPostFetch:
+		var p plugin.PromptPost
+		_ = p.UnmarshalJSON(s.payload)
+		s.name = p.PromptID
+	case plugin.ResourcePreFetch:
+		var p plugin.ResourcePre
+		_ = p.UnmarshalJSON(s.payload)
+		s.name = p.URI
+	case plugin.ResourcePostFetch:
+		var p plugin.ResourcePost
+		_ = p.UnmarshalJSON(s.payload)
+		s.name, content = p.URI, p.Content
+	case plugin.AgentPreInvoke:
+		var p plugin.AgentPre
+		_ = p.UnmarshalJSON(s.payload)
+		s.name = p.AgentID
+	case plugin.AgentPostInvoke:
+		var p plugin.AgentPost
+		_ = p.UnmarshalJSON(s.payload)
+		s.name = p.AgentID
+	default: // a hook of the peers' own
+		var p struct {
+			Content json.RawMessage `json:"content"`
+		}
+		_ = json.Unmarshal(s.payload, &p)
+		content = p.Content
+	}
+	var types struct {
 		Camel string `json:"mimeType"`
 		Snake string `json:"mime_type"`
 	}
-	if len(s.Content) > 0 && json.Unmarshal(s.Content, &content) == nil {
-		s.contentType = content.Camel
-		if s.contentType == "" {
-			s.contentType = content.Snake
-		}
+	if len(content) > 0 && json.Unmarshal(content, &types) == nil {
+		s.contentType = cmp.Or(types.Camel, types.Snake)
 	}
+}
+
+// userText is the user's name, as long as the request's user is the same.
+func (s *subject) userText(req *Request) (name string, known bool) {
+	if s.user == nil || !bytes.Equal(s.user, req.Global.User) {
+		s.user = append([]byte{}, req.Global.User...)
+		s.userName, s.userKnown = req.userText()
+	}
+	return s.userName, s.userKnown
+}
+
+// withHeaders is the payload with its headers read.
+func (s *subject) withHeaders() (*node, error) {
+	s.once.Do(func() { s.headers, s.err = parseOnly(s.payload, "headers") })
+	return s.headers, s.err
 }
 
 // concerns reports whether any of the entry's conditions is met.
@@ -62,16 +122,29 @@ func (s *subject) concerns(e *Entry, req *Request) bool {
 }
 
 func (s *subject) meets(c Condition, req *Request) bool {
-	s.read()
-	user, known := req.userText()
 	return exactly(c.ServerIDs, req.Global.ServerID) &&
 		exactly(c.TenantIDs, req.Global.TenantID) &&
-		s.names(c.Tools, s.Name, req, plugin.ToolPreInvoke, plugin.ToolPostInvoke) &&
-		s.names(c.Prompts, s.PromptID, req, plugin.PromptPreFetch, plugin.PromptPostFetch) &&
-		s.names(c.Resources, s.URI, req, plugin.ResourcePreFetch, plugin.ResourcePostFetch) &&
-		s.names(c.Agents, s.AgentID, req, plugin.AgentPreInvoke, plugin.AgentPostInvoke) &&
-		(len(c.UserPatterns) == 0 || !known || matchesUser(c.UserPatterns, user)) &&
-		(len(c.ContentTypes) == 0 || s.contentType == "" || matchesType(c.ContentTypes, s.contentType))
+		s.names(c.Tools, req, plugin.ToolPreInvoke, plugin.ToolPostInvoke) &&
+		s.names(c.Prompts, req, plugin.PromptPreFetch, plugin.PromptPostFetch) &&
+		s.names(c.Resources, req, plugin.ResourcePreFetch, plugin.ResourcePostFetch) &&
+		s.names(c.Agents, req, plugin.AgentPreInvoke, plugin.AgentPostInvoke) &&
+		s.isFrom(c.UserPatterns, req) && s.isOf(c.ContentTypes)
+}
+
+func (s *subject) isFrom(patterns []string, req *Request) bool {
+	if len(patterns) == 0 {
+		return true
+	}
+	user, known := s.userText(req)
+	return !known || matchesUser(patterns, user)
+}
+
+func (s *subject) isOf(types []string) bool {
+	if len(types) == 0 {
+		return true
+	}
+	s.read()
+	return s.contentType == "" || matchesType(types, s.contentType)
 }
 
 // exactly is met too when the request does not say: a guardrail is not skipped
@@ -82,8 +155,13 @@ func exactly(list []string, value string) bool {
 
 // names matches a name, or the upstream's own name. On hooks that have no such
 // name the condition cannot be evaluated and counts as met, as in the reference.
-func (s *subject) names(patterns []string, name string, req *Request, hooks ...plugin.Hook) bool {
-	if len(patterns) == 0 || name == "" || !slices.Contains(hooks, s.hook) {
+func (s *subject) names(patterns []string, req *Request, hooks ...plugin.Hook) bool {
+	if len(patterns) == 0 || !slices.Contains(hooks, s.hook) {
+		return true
+	}
+	s.read()
+	name := s.name
+	if name == "" {
 		return true
 	}
 	return slices.ContainsFunc(patterns, func(pattern string) bool {

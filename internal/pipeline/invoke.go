@@ -45,7 +45,11 @@ func (s *round) attempt(ctx context.Context, e *Entry, payload json.RawMessage) 
 	}
 	if a.err == nil {
 		a.c = req.contextFor(e.Name)
-		a.err = p.invoke(ctx, a, hook, payload)
+		subject := s.subject
+		if subject == nil { // after the answer
+			subject = newSubject(hook, payload)
+		}
+		a.err = p.invoke(ctx, a, subject)
 	}
 	if a.err != nil {
 		a.result = nil
@@ -62,8 +66,9 @@ type answered struct {
 
 // invoke calls the plugin once. One that panics or outlives its timeout has
 // failed; it is left to end by itself.
-func (p *Pipeline) invoke(ctx context.Context, a *attempt, hook plugin.Hook, payload json.RawMessage) error {
-	shown, withheld, err := p.withhold(a.e, hook, payload)
+func (p *Pipeline) invoke(ctx context.Context, a *attempt, s *subject) error {
+	hook, payload := s.hook, s.payload
+	shown, withheld, err := p.withhold(a.e, s)
 	if err != nil {
 		return err
 	}

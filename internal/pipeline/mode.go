@@ -82,15 +82,14 @@ func (e *Entry) never(hook plugin.Hook) bool {
 	if len(e.Hooks) > 0 && !slices.Contains(e.Hooks, hook) {
 		return e.peer == nil || !e.namesCustomHooks()
 	}
-	return false
+	return e.peer == nil && !slices.Contains(e.Plugin.Hooks(), hook)
 }
 
 // Has reports whether a plugin may run on hook, without asking any: a hook that
 // nobody may have costs its caller nothing.
 func (p *Pipeline) Has(hook plugin.Hook) bool {
 	for i := range p.entries {
-		e := &p.entries[i]
-		if !e.never(hook) && (e.peer != nil || slices.Contains(e.Plugin.Hooks(), hook)) {
+		if !p.entries[i].never(hook) {
 			return true
 		}
 	}

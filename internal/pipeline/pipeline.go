@@ -257,8 +257,17 @@ func (p *Pipeline) run(ctx context.Context, hook plugin.Hook, payload json.RawMe
 
 // limit returns ctx with what is left of the entry's time.
 func (e *Entry) limit(ctx context.Context, spent time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, e.Timeout-spent, fmt.Errorf("no answer within %s: %w", e.Timeout, context.DeadlineExceeded))
+	return context.WithTimeoutCause(ctx, e.Timeout-spent, tooLate(e.Timeout))
 }
+
+// tooLate is the error of a plugin that has not answered within its time.
+type tooLate time.Duration
+
+func (t tooLate) Error() string {
+	return fmt.Sprintf("no answer within %s: %v", time.Duration(t), context.DeadlineExceeded)
+}
+
+func (tooLate) Unwrap() error { return context.DeadlineExceeded }
 
 // namesCustomHooks reports whether the entry lists a hook that is none of the
 // usual ones. It may be the server's own, or one of those misspelt; only the

@@ -23,15 +23,16 @@ type withheld struct {
 
 // withhold returns the payload less the headers that e is not to see. It is the
 // payload itself when there is nothing to withhold.
-func (p *Pipeline) withhold(e *Entry, hook plugin.Hook, payload json.RawMessage) (json.RawMessage, *withheld, error) {
-	switch hook {
+func (p *Pipeline) withhold(e *Entry, s *subject) (json.RawMessage, *withheld, error) {
+	payload := s.payload
+	switch s.hook {
 	case plugin.HTTPPreRequest, plugin.HTTPPostRequest, plugin.HTTPAuthResolveUser:
 	default:
-		if rules, ok := rulesOf(hook); !ok || !slices.Contains(rules.writable, "headers") {
+		if rules, ok := rulesOf(s.hook); !ok || !slices.Contains(rules.writable, "headers") {
 			return payload, nil, nil
 		}
 	}
-	n, err := parseOnly(payload, "headers")
+	n, err := s.withHeaders()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -24,7 +24,7 @@ func TestWithholdFindsTheHeaders(t *testing.T) {
 		{"nothing secret", `{"name":"t","args":` + args + `,"headers":{"A":"b"}}`, `{"name":"t","args":` + args + `,"headers":{"A":"b"}}`},
 		{"no headers", `{"name":"t","args":` + args + `}`, `{"name":"t","args":` + args + `}`},
 	} {
-		got, _, err := p.withhold(&Entry{}, plugin.ToolPreInvoke, json.RawMessage(c.payload))
+		got, _, err := p.withhold(&Entry{}, newSubject(plugin.ToolPreInvoke, json.RawMessage(c.payload)))
 		if err != nil || string(got) != c.want {
 			t.Errorf("%s:\n got %s, %v\nwant %s", c.name, got, err, c.want)
 		}
@@ -32,7 +32,7 @@ func TestWithholdFindsTheHeaders(t *testing.T) {
 	for _, bad := range []string{
 		`{"headers":{"Cookie":"x"},"headers":{}}`, `{"headers":{"A":"b","A":"c"}}`, `{"headers":{}`, `{"headers":{}} {}`, "{\"name\":\"\xff\"}",
 	} {
-		if got, _, err := p.withhold(&Entry{}, plugin.ToolPreInvoke, json.RawMessage(bad)); err == nil {
+		if got, _, err := p.withhold(&Entry{}, newSubject(plugin.ToolPreInvoke, json.RawMessage(bad))); err == nil {
 			t.Errorf("%s: %s and no error", bad, got)
 		}
 	}
@@ -47,7 +47,7 @@ func BenchmarkWithhold(b *testing.B) {
 	b.SetBytes(int64(len(payload)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := p.withhold(&Entry{}, plugin.ToolPreInvoke, payload); err != nil {
+		if _, _, err := p.withhold(&Entry{}, newSubject(plugin.ToolPreInvoke, payload)); err != nil {
 			b.Fatal(err)
 		}
 	}
