@@ -36,7 +36,7 @@ var samples = []struct{ hook, payload, changed string }{
 
 // flags reach the server from the command line.
 func (s *pythonServer) flags() []string {
-	if s.owner == "" {
+	if s.over != overTLS {
 		return nil
 	}
 	return []string{
@@ -71,7 +71,7 @@ func (st *stage) direct(ctx context.Context) error {
 			action string
 			exit   int
 		}{{"pass", 0}, {"modify", 0}, {"violate", 3}, {"raise", 1}} {
-			if !embedded && (c.action != "modify" || st.server.owner != "") {
+			if !embedded && (c.action != "modify" || st.server.over != overHTTP) {
 				continue
 			}
 			try := "call --hook " + sample.hook + " " + c.action

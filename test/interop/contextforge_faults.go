@@ -37,13 +37,7 @@ func (s *pythonServer) suffer(ctx context.Context) (_ string, err error) {
 	}
 	defer func() { err = errors.Join(err, tools.close()) }()
 	f := &faults{server: s, all: all, tools: tools}
-	steps := []func(context.Context) error{f.late, f.restarted, f.hung, f.killed}
-	seen := "up later than the gateway, restarted, hung, killed"
-	if s.owner != "" {
-		steps = append(steps, f.otherCertificate, f.noClientAuth)
-		seen += ", another plugin's certificate, no client authentication"
-	}
-	for _, step := range steps {
+	for _, step := range []func(context.Context) error{f.late, f.restarted, f.hung, f.killed, f.otherCertificate, f.noClientAuth} {
 		if err := step(ctx); err != nil {
 			all.failures = append(all.failures, err)
 			break // the next one would find another server than it counts on
@@ -52,7 +46,7 @@ func (s *pythonServer) suffer(ctx context.Context) (_ string, err error) {
 	if failures := append(all.failures, tools.failures...); len(failures) > 0 {
 		return "", fmt.Errorf("%w\nthe gateways complain:\n%s%s", errors.Join(failures...), all.gateway.complaints(), tools.gateway.complaints())
 	}
-	return seen, nil
+	return "up later than the gateway, restarted, hung, killed, with another plugin's certificate, without client authentication", nil
 }
 
 var toolRuns = []string{"tool_pre_invoke", "Second tool_pre_invoke", "tool_post_invoke", "Second tool_post_invoke"}

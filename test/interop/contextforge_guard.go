@@ -24,7 +24,7 @@ func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.kill()) }()
-	between, err := newRelay(ctx, "tcp", "", s.addr())
+	between, err := newRelay(ctx, s.network(), s.socket+"-relay", s.addr())
 	if err != nil {
 		return nil, err
 	}
@@ -43,10 +43,16 @@ func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
 			tries++
 		}
 	}
-	for _, try := range []func(*stage, context.Context) error{
-		(*stage).payloads, (*stage).oldClient, (*stage).customers, (*stage).permissions, (*stage).statuses, (*stage).crowd, (*stage).cut,
-		(*stage).direct, (*stage).conforms,
-	} {
+	more := []func(*stage, context.Context) error{
+		(*stage).payloads, (*stage).oldClient, (*stage).customers, (*stage).permissions, (*stage).statuses, (*stage).crowd,
+	}
+	if s.over != overStdio {
+		more = append(more, (*stage).cut)
+	}
+	if s.over == overHTTP || s.over == overTLS {
+		more = append(more, (*stage).direct, (*stage).conforms)
+	}
+	for _, try := range more {
 		if err := try(st, ctx); err != nil {
 			st.failures = append(st.failures, err)
 		}
@@ -56,19 +62,18 @@ func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
 		st.failures = st.failures[:min(len(st.failures), enough)]
 		return nil, fmt.Errorf("%w\nthe gateway complains:\n%s", errors.Join(st.failures...), st.gateway.complaints())
 	}
-	all, err := s.runs(0)
-	if err != nil {
-		return nil, err
-	}
 	revision := modern
 	if strings.Contains(st.gateway.text(), "plugin server is of the legacy era") {
 		revision = legacy
 	}
-	twice := "none twice"
+	text := fmt.Sprintf("12 hooks and a custom one: %d tries, each hook run once", tries)
 	if s.era.era == seed {
-		twice = "those that raise twice by the server itself"
+		text = fmt.Sprintf("12 hooks and a custom one: %d tries, each hook run once, but twice by the server if it raises", tries)
 	}
-	return &verdicts{revision, fmt.Sprintf("12 hooks and a custom one: %d tries, %d runs, %s, over %d connections", tries, len(all), twice, between.connections())}, nil
+	if s.over != overStdio {
+		text += fmt.Sprintf("; %d connections", between.connections())
+	}
+	return &verdicts{revision, text}, nil
 }
 
 // kind is a method of MCP with a hook before and after.

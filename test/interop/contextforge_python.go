@@ -39,27 +39,43 @@ plugin_settings: {plugin_timeout: 30}
 const probeHooks = "tool_pre_invoke, tool_post_invoke, prompt_pre_fetch, prompt_post_fetch, resource_pre_fetch, resource_post_fetch, " +
 	"http_pre_request, http_post_request, http_auth_resolve_user, http_auth_check_permission, agent_pre_invoke, agent_post_invoke, custom_lookup"
 
+// The ways in which a server is reached, as the table calls them. All but mTLS
+// are the runtime as released.
+const (
+	overHTTP, overTLS, overStdio, overUnix = "HTTP", "mTLS", "stdio", "Unix socket"
+)
+
+// transports are those that the line has.
+func (c *contextForge) transports() []string {
+	if c.era == seed {
+		return []string{overHTTP, overTLS, overStdio}
+	}
+	return []string{overHTTP, overTLS, overStdio, overUnix}
+}
+
 // pythonServer is ContextForge's plugin server with our plugin on it.
 type pythonServer struct {
 	lab    *lab
 	era    *contextForge
-	owner  string // whose certificate it has; "" is plain HTTP, as released
+	over   string
+	owner  string // whose certificate it has
 	reqs   int    // its ssl_cert_reqs
 	file   string
 	record string // where the plugin writes down what it gets
 	port   int
-	p      *process // nil while it does not run
+	socket string
+	p      *process // nil while it does not run, or is the gateway's
 }
 
 // newPython prepares a server and takes a port for it. It does not start it.
-func (l *lab) newPython(ctx context.Context, era *contextForge, owner string) (*pythonServer, error) {
+func (l *lab) newPython(ctx context.Context, era *contextForge, over string) (*pythonServer, error) {
 	port, err := l.freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("%s-%d", era.era, port)
 	s := &pythonServer{
-		lab: l, era: era, owner: owner, reqs: 2, port: port,
+		lab: l, era: era, over: over, owner: "Probe", reqs: 2, port: port, socket: filepath.Join(l.dir, name+".sock"),
 		file: filepath.Join(l.dir, "python-"+name+".yaml"), record: filepath.Join(l.dir, "runs-"+name+".jsonl"),
 	}
 	return s, os.WriteFile(s.file, fmt.Appendf(nil, pythonFile, probeHooks, s.record, s.record), 0o600)
@@ -88,36 +104,81 @@ func free(ctx context.Context, port int) error {
 	return listener.Close()
 }
 
-func (s *pythonServer) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+// addr is where it listens.
+func (s *pythonServer) addr() string {
+	if s.over == overUnix {
+		return s.socket
+	}
+	return fmt.Sprintf("127.0.0.1:%d", s.port)
+}
+
+func (s *pythonServer) network() string {
+	if s.over == overUnix {
+		return "unix"
+	}
+	return "tcp"
+}
 
 func (s *pythonServer) url(addr string) string {
-	if s.owner == "" {
-		return "http://" + addr + "/mcp"
+	if s.over == overTLS {
+		return "https://" + addr + "/mcp"
 	}
-	return "https://" + addr + "/mcp"
+	return "http://" + addr + "/mcp"
 }
 
-// transport is what the table calls it.
-func (s *pythonServer) transport() string {
-	if s.owner == "" {
-		return "HTTP"
+// entry is a plugin of the gateway's file. The server may be reached at another
+// address than its own; more are further keys.
+func (s *pythonServer) entry(name, addr, more string) string {
+	var mcp string
+	switch s.over {
+	case overHTTP:
+		mcp = fmt.Sprintf("{proto: STREAMABLEHTTP, url: %q}", s.url(addr))
+	case overUnix:
+		mcp = fmt.Sprintf("{proto: STREAMABLEHTTP, url: http://localhost/mcp, uds: %q}", addr)
+	case overStdio:
+		mcp = fmt.Sprintf("{proto: STDIO, cmd: [%q, -m, %s], env: %s}", s.era.python, s.module(), inline(append(s.environ(), "PLUGINS_TRANSPORT=stdio")))
+	case overTLS:
+		// One certificate for both plugins; 127.0.0.1 is in none.
+		mcp = fmt.Sprintf("{proto: STREAMABLEHTTP, url: %q, tls: {certfile: certs/mcp/gateway/client.crt, keyfile: certs/mcp/gateway/client.key, "+
+			"ca_bundle: certs/mcp/gateway/ca.crt, check_hostname: false, identity: Probe}}", s.url(addr))
 	}
-	return "mTLS"
+	return fmt.Sprintf("  - name: %s\n    kind: external\n    mcp: %s\n%s", name, mcp, more)
 }
 
-// start runs it until it listens. Plain HTTP is the runtime as released; with
-// TLS it does not start, so a script of ours mends that.
+// inline is an environment as YAML.
+func inline(environ []string) string {
+	var all []string
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		all = append(all, fmt.Sprintf("%s: %q", name, value))
+	}
+	return "{" + strings.Join(all, ", ") + "}"
+}
+
+func (s *pythonServer) module() string { return s.era.module + ".external.mcp.server.runtime" }
+
+// environ is what the runtime needs on every transport.
+func (s *pythonServer) environ() []string {
+	secret := strings.Repeat("interop ", 5)
+	return []string{"PYTHONPATH=" + s.lab.tools.scriptDir, "PLUGINS_CONFIG_PATH=" + s.file, "JWT_SECRET_KEY=" + secret, "AUTH_ENCRYPTION_SECRET=" + secret}
+}
+
+// start runs it until it listens. With TLS the runtime does not start, so that a
+// script of ours mends it; on stdio it is the gateway that runs it.
 func (s *pythonServer) start(ctx context.Context) error {
-	module := s.era.module + ".external.mcp.server.runtime"
-	args := []string{"-m", module}
-	if s.owner != "" {
-		args = []string{s.lab.tools.script("contextforge_tls.py"), module}
+	if s.over == overStdio {
+		return nil
+	}
+	args := []string{"-m", s.module()}
+	if s.over == overTLS {
+		args = []string{s.lab.tools.script("contextforge_tls.py"), s.module()}
 	}
 	cmd := s.lab.command(ctx, s.era.python, args...)
-	cmd.Env = append(cmd.Env, "PYTHONPATH="+s.lab.tools.scriptDir, "PLUGINS_TRANSPORT=http", "PLUGINS_CONFIG_PATH="+s.file,
-		"PLUGINS_SERVER_HOST=127.0.0.1", "PLUGINS_SERVER_PORT="+strconv.Itoa(s.port),
-		"JWT_SECRET_KEY="+strings.Repeat("interop ", 5), "AUTH_ENCRYPTION_SECRET="+strings.Repeat("interop ", 5))
-	if s.owner != "" {
+	cmd.Env = append(append(cmd.Env, s.environ()...), "PLUGINS_TRANSPORT=http", "PLUGINS_SERVER_HOST=127.0.0.1", "PLUGINS_SERVER_PORT="+strconv.Itoa(s.port))
+	switch s.over {
+	case overUnix:
+		cmd.Env = append(cmd.Env, "PLUGINS_SERVER_UDS="+s.socket)
+	case overTLS:
 		pair := "certs/mcp/plugins/" + s.owner + "/"
 		cmd.Env = append(cmd.Env, "PLUGINS_SERVER_SSL_ENABLED=true", "PLUGINS_SERVER_SSL_CERTFILE="+pair+"server.crt",
 			"PLUGINS_SERVER_SSL_KEYFILE="+pair+"server.key", "PLUGINS_SERVER_SSL_CA_CERTS="+pair+"ca.crt",
@@ -142,7 +203,7 @@ func (s *pythonServer) listening(ctx context.Context) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.addr())
+		conn, err := (&net.Dialer{}).DialContext(ctx, s.network(), s.addr())
 		if err == nil {
 			return conn.Close()
 		}

@@ -13,25 +13,8 @@ import (
 	"strings"
 )
 
-// pythonEntry is one plugin of the gateway's file.
-const pythonEntry = `  - name: %s
-    kind: external
-    mcp:
-      proto: STREAMABLEHTTP
-      url: %s
-`
-
-// pythonTLS is for both plugins, whose server has the certificate of one.
-const pythonTLS = `      tls:
-        certfile: certs/mcp/gateway/client.crt
-        keyfile: certs/mcp/gateway/client.key
-        ca_bundle: certs/mcp/gateway/ca.crt
-        check_hostname: false # 127.0.0.1 is in no certificate
-        identity: Probe
-`
-
 // contextForgeServers puts ContextForge's plugin servers under the gateway: with
-// a plugin of ours on all hooks, plain as released and with mutual TLS.
+// a plugin of ours on all hooks.
 func (l *lab) contextForgeServers(ctx context.Context, t *table) error {
 	if err := l.write("python.yaml", "plugins:\n  - {name: Probe, kind: external}\n  - {name: Other, kind: external}\n"); err != nil {
 		return err
@@ -43,28 +26,28 @@ func (l *lab) contextForgeServers(ctx context.Context, t *table) error {
 	const peer = "plugin server"
 	for _, era := range l.eras(t, peer) {
 		name := era.name() + " " + peer
-		for _, owner := range []string{"", "Probe"} {
-			s, err := l.newPython(ctx, era, owner)
+		for _, over := range era.transports() {
+			s, err := l.newPython(ctx, era, over)
 			if err != nil {
 				return err
 			}
 			seen, err := s.guard(ctx)
-			if err == nil && owner != "" {
-				err = l.suffers(ctx, era, owner, seen)
+			if err == nil && over == overTLS {
+				err = l.suffers(ctx, era, over, seen)
 			}
 			if err != nil {
-				t.fault(name, era.version, s.transport(), "", err)
+				t.fault(name, era.version, over, "", err)
 				continue
 			}
-			t.add(name, era.version, s.transport(), seen.revision, seen.text)
+			t.add(name, era.version, over, seen.revision, seen.text)
 		}
 	}
 	return nil
 }
 
 // suffers does harm to another server of the same kind.
-func (l *lab) suffers(ctx context.Context, era *contextForge, owner string, seen *verdicts) error {
-	s, err := l.newPython(ctx, era, owner)
+func (l *lab) suffers(ctx context.Context, era *contextForge, over string, seen *verdicts) error {
+	s, err := l.newPython(ctx, era, over)
 	if err != nil {
 		return err
 	}
@@ -95,11 +78,7 @@ func (s *pythonServer) newStage(ctx context.Context, addr, more string) (*stage,
 	var b strings.Builder
 	b.WriteString("plugins:\n")
 	for _, name := range []string{"Probe", "Second"} {
-		fmt.Fprintf(&b, pythonEntry, name, s.url(addr))
-		if s.owner != "" {
-			b.WriteString(pythonTLS)
-		}
-		b.WriteString(more)
+		b.WriteString(s.entry(name, addr, more))
 	}
 	file := strings.TrimSuffix(s.file, ".yaml") + "-client.yaml"
 	if err := s.lab.write(relative(s.lab.dir, file), b.String()); err != nil {
