@@ -63,7 +63,8 @@ func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
 		return nil, fmt.Errorf("%w\nthe gateway complains:\n%s", errors.Join(st.failures...), st.gateway.complaints())
 	}
 	revision := modern
-	if strings.Contains(st.gateway.text(), "plugin server is of the legacy era") {
+	// On stdio the gateway does not say; the Python SDK 1.x knows nothing newer.
+	if strings.Contains(st.gateway.text(), "plugin server is of the legacy era") || s.over == overStdio && strings.HasPrefix(s.era.packages["mcp"], "1.") {
 		revision = legacy
 	}
 	text := fmt.Sprintf("12 hooks and a custom one: %d tries, each hook run once", tries)
@@ -110,8 +111,7 @@ func kinds() []kind {
 			pre: "prompt_pre_fetch", post: "prompt_post_fetch", call: prompt("mirror__greet", `{"who":"Ada"}`),
 			asked: `greet {"who":"Ada"}`, changed: `greet {"who":"Ada (seen)"}`,
 			after: func(st *stage, try string, r *reply) {
-				st.want(try, "the prompt", dig(r.result, "messages"), `[{"role":"user","content":{"type":"text","text":"Hello, Ada (seen)"}},`+
-					`{"role":"assistant","content":{"type":"image","data":"cG5n","mimeType":"image/png"}}]`)
+				st.want(try, "the prompt", dig(r.result, "messages"), prompted("Hello, Ada (seen)"))
 			},
 		},
 		{
@@ -123,6 +123,12 @@ func kinds() []kind {
 			},
 		},
 	}
+}
+
+// prompted are the messages of the mirror's prompt.
+func prompted(text string) string {
+	return `[{"role":"user","content":{"type":"text","text":"` + text + `","annotations":{"audience":["user"],"priority":0.5},"_meta":{"mirror/n":1}}},` +
+		`{"role":"assistant","content":{"type":"image","data":"cG5n","mimeType":"image/png"}}]`
 }
 
 // full are the runs of a request that every hook lets pass.
@@ -260,8 +266,7 @@ func (st *stage) payloads(ctx context.Context) error {
 			after := r.of("Probe", k.post).Payload
 			st.want(k.post, "prompt_id", dig(after, "prompt_id"), `"mirror__greet"`)
 			st.want(k.post, "description", dig(after, "result", "description"), `"A greeting"`)
-			st.want(k.post, "messages", dig(after, "result", "messages"), `[{"role":"user","content":{"type":"text","text":"Hello, Ada"}},`+
-				`{"role":"assistant","content":{"type":"image","data":"cG5n","mimeType":"image/png"}}]`)
+			st.want(k.post, "messages", dig(after, "result", "messages"), prompted("Hello, Ada"))
 		default:
 			st.want(k.pre, "payload", r.of("Probe", k.pre).Payload, `{"uri":"mirror://note","metadata":{}}`)
 			st.want(k.post, "payload", r.of("Probe", k.post).Payload, `{"uri":"mirror://note","content":`+

@@ -90,7 +90,9 @@ func (m *mirror) greet(_ context.Context, r *mcp.GetPromptRequest) (*mcp.GetProm
 	}
 	m.note(r.Params.Name, arguments, r.Extra.Header)
 	return &mcp.GetPromptResult{Description: "A greeting", Messages: []*mcp.PromptMessage{
-		{Role: "user", Content: &mcp.TextContent{Text: "Hello, " + r.Params.Arguments["who"]}},
+		{Role: "user", Content: &mcp.TextContent{
+			Text: "Hello, " + r.Params.Arguments["who"], Annotations: &mcp.Annotations{Audience: []mcp.Role{"user"}, Priority: 0.5}, Meta: mcp.Meta{"mirror/n": 1},
+		}},
 		{Role: "assistant", Content: &mcp.ImageContent{Data: []byte("png"), MIMEType: "image/png"}},
 	}}, nil
 }
