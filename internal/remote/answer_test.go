@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport-mcp/sallyport/internal/report"
 	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
@@ -239,20 +241,71 @@ func FuzzHookAnswer(f *testing.F) {
 			if _, err := json.Marshal(a.Result); err != nil {
 				t.Fatal(err)
 			}
+			sameVerdict(t, a)
 		}
 	})
 }
 
+// sameVerdict reads an answer once more, in the plainest way.
+func sameVerdict(t *testing.T, a *Answer) {
+	t.Helper()
+	var plain struct {
+		Result map[string]json.RawMessage
+	}
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(a.Raw, &members); err != nil || json.Unmarshal(members["result"], &plain.Result) != nil {
+		t.Fatalf("%v: %s", err, a.Raw)
+	}
+	said := func(names ...string) string {
+		for _, name := range names {
+			if raw := plain.Result[name]; raw != nil && string(raw) != "null" {
+				return string(raw)
+			}
+		}
+		return ""
+	}
+	if got := said("continue_processing", "continueProcessing"); got != strconv.FormatBool(a.Result.Continue) {
+		t.Fatalf("continue is %v, and was %q", a.Result.Continue, got)
+	}
+	if got := said("modified_payload", "modifiedPayload"); got != string(a.Result.ModifiedPayload) {
+		t.Fatalf("the payload is %s, and was %q", a.Result.ModifiedPayload, got)
+	}
+	if (said("violation") != "") != (a.Result.Violation != nil) {
+		t.Fatalf("the violation is %+v: %s", a.Result.Violation, a.Raw)
+	}
+}
+
+// FuzzConfigAnswer reads any result of get_plugin_config: of what is taken for a
+// configuration everything that may take effect is known here.
 func FuzzConfigAnswer(f *testing.F) {
 	f.Add(string(toolResult(`{"name":"P","hooks":["a",null],"mode":"enforce","priority":1}`)))
+	f.Add(string(toolResult(`{"name":"P","hooks":["tool_pre_invoke"],"mode":"audit","on_error":"disable","priority":-1,"conditions":[{"tools":["a*"],"server_ids":null,"x":1},{}],"applied_to":null}`)))
+	f.Add(string(toolResult(`{"name":"P","mode":null,"on_error":null,"priority":null,"conditions":null,"hooks":null}`)))
+	f.Add(string(toolResult(`{"name":"P","mode":"lenient","conditions":[{"tools":"a"}]}`)))
 	f.Add(string(toolResult(`{}`)))
 	f.Fuzz(func(t *testing.T, result string) {
 		if wire.Check([]byte(result)) != nil {
 			return
 		}
 		info, err := decodeInfo([]byte(result), "P")
-		if err == nil && (info.Name != "P" || wire.Check(info.Raw) != nil) {
+		if err != nil {
+			return
+		}
+		if info.Name != "P" || wire.Check(info.Raw) != nil {
 			t.Fatalf("config %+v", info)
+		}
+		var plain map[string]json.RawMessage
+		if err := json.Unmarshal(info.Raw, &plain); err != nil {
+			t.Fatal(err)
+		}
+		says := func(name string) bool { return plain[name] != nil && string(plain[name]) != "null" }
+		if says("mode") != report.IsMode(info.Mode) || says("on_error") != report.IsOnError(info.OnError) ||
+			says("priority") != (info.Priority != nil) || says("conditions") != (info.Conditions != nil) || says("hooks") != (info.Hooks != nil) {
+			t.Fatalf("of %s is taken %+v", info.Raw, info)
+		}
+		var conditions []map[string]json.RawMessage
+		if says("conditions") && (json.Unmarshal(plain["conditions"], &conditions) != nil || len(conditions) != len(info.Conditions)) {
+			t.Fatalf("conditions %s are %+v", plain["conditions"], info.Conditions)
 		}
 	})
 }
