@@ -21,11 +21,12 @@ type Result struct {
 	// Metadata is an object of the plugin's own remarks on this call.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 
-	// HTTPHeaders are set on the HTTP answer by newer peers; usually nil.
+	// HTTPHeaders are set on the HTTP answer unless it has begun, all but HTTP's
+	// and MCP's own; usually nil.
 	HTTPHeaders map[string]string `json:"http_headers,omitempty"`
 
-	// RetryDelayMS asks the gateway to wait this many milliseconds before a
-	// retry; nil says nothing.
+	// RetryDelayMS, on tool_post_invoke, has the gateway call the tool again after
+	// this many milliseconds, three times at most; nil and 0 say nothing.
 	RetryDelayMS *int64 `json:"retry_delay_ms,omitempty"`
 }
 

@@ -141,6 +141,32 @@ func TestRule_AChangedNameIsResolvedAgain(t *testing.T) {
 	})
 }
 
+// The client is told the plugin, one word of the cause and the request's id;
+// where that was is in the log, under the same id.
+func TestRule_TheClientIsToldTheCauseAndNoMore(t *testing.T) {
+	g := newGuarded(t, plugin.ToolPreInvoke)
+	_, port, _ := strings.Cut(g.addr, ":")
+	for i, what := range []string{"unreachable", "not declared"} {
+		if i > 0 {
+			g.start(t, g.addr, g.ca.Plugin(t, "P"), marks("Q"))
+		}
+		a := g.modern(t, "tools/call", `{"name":"echo"}`, "")
+		m := a.message(t)
+		if m.Error == nil {
+			t.Fatalf("%s: %s", what, a.body)
+		}
+		id, _ := wire.String(wire.Member(m.Error.Data, "request_id"))
+		want := fmt.Sprintf(`{"code":-32603,"message":"Plugin Error: P: %s (request %s)","data":{"plugin_name":"P","cause":"%s","request_id":"%s"}}`, what, id, what, id)
+		raw, _ := json.Marshal(m.Error)
+		if diff := cmp.Diff(plain(t, want), plain(t, string(raw))); diff != "" || id == "" || strings.Contains(a.body, port) {
+			t.Errorf("(-want +got):\n%s\n%s", diff, a.body)
+		}
+		if log := g.log.String(); !strings.Contains(log, g.addr) || !strings.Contains(log, "request_id="+id) {
+			t.Errorf("the log does not say where:\n%s", log)
+		}
+	}
+}
+
 // The newer fields of a result: http_headers go onto the answer, as far as a
 // plugin may set them, and retry_delay_ms has the tool called again, thrice at
 // most, each result being judged.

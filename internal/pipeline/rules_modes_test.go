@@ -176,7 +176,12 @@ func TestRule_TimeoutsAndOneRunPerHook(t *testing.T) {
 				return behaviours[c.behaviour](ctx, hook, payload, c2)
 			})
 			p := at.make(t, &pipeline.Options{Timeout: c.settings}, pipeline.Entry{Plugin: counted, Timeout: c.entry})
-			out := p.run(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // far from all limits that count
+			out := p.Run(ctx, plugin.ToolPreInvoke, json.RawMessage(given), request())
+			if ctx.Err() != nil {
+				t.Errorf("%s: the limit does not hold", name)
+			}
+			cancel()
 			if (out.Refusal == nil) != c.passes {
 				t.Errorf("%s: %s", name, describe(out))
 			}

@@ -39,6 +39,10 @@ func (m *meeting) then(next does) does {
 	}
 }
 
+// long is how long plugins that are to meet wait for each other: it is over only
+// when they are not started at the same time.
+const long = 5 * time.Second
+
 // together makes n entries of plugins that wait for each other.
 func together(mode pipeline.Mode, timeout time.Duration, next ...string) (entries []pipeline.Entry) {
 	m := meet(len(next))
@@ -59,11 +63,11 @@ func TestRule_Concurrent(t *testing.T) {
 			"refused failed":                     {"refuse", "fail"},
 			"failed refused":                     {"fail", "refuse"},
 		} {
-			if got := describe(at.make(t, nil, together(pipeline.Concurrent, 0, next...)...).run(t)); got != want {
+			if got := describe(at.make(t, nil, together(pipeline.Concurrent, long, next...)...).run(t)); got != want {
 				t.Errorf("%v: got %q, want %q", next, got, want)
 			}
 		}
-		entries := together(pipeline.Concurrent, 0, "fail", "pass")
+		entries := together(pipeline.Concurrent, long, "fail", "pass")
 		entries[0].OnError = pipeline.Ignore
 		if got := describe(at.make(t, nil, entries...).run(t)); got != "failed, ignored pass "+given {
 			t.Errorf("got %q", got)
@@ -101,7 +105,7 @@ func TestRule_ParallelBands(t *testing.T) {
 		} {
 			m := meet(2)
 			p := at.make(t, &pipeline.Options{ParallelWithinBand: true},
-				pipeline.Entry{Plugin: m.then(answers(c.first)), Priority: 5}, pipeline.Entry{Plugin: m.then(answers(c.second)), Priority: 5},
+				pipeline.Entry{Plugin: m.then(answers(c.first)), Priority: 5, Timeout: long}, pipeline.Entry{Plugin: m.then(answers(c.second)), Priority: 5, Timeout: long},
 				pipeline.Entry{Plugin: behaviours["pass"], Priority: 6})
 			out := p.Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(base), request())
 			switch {
