@@ -166,8 +166,9 @@ func (a *app) gatewayFronts(ctx context.Context, cfg *config.Gateway, g *gateway
 			"addr", l.Addr().String(), "listen", cfg.Listen.Source.String())
 	}
 	attrs := []any{"addr", l.Addr().String(), "tls", security != nil, "upstreams", len(cfg.Upstreams), "plugins", len(cfg.Client.Plugins)}
+	var ready func() error
 	if security != nil {
-		l = security.Listen(l)
+		l, ready = security.Listen(l), security.Ready
 	}
 	main = front.New(l, front.Config{
 		Handler: g.Handler(), Authenticated: authenticated, Hosts: cfg.AllowedHosts, Origins: cfg.AllowedOrigins, Logger: a.log,
@@ -181,7 +182,7 @@ func (a *app) gatewayFronts(ctx context.Context, cfg *config.Gateway, g *gateway
 			a.log.Warn("the operator's listener is plain HTTP and reachable from other hosts", "addr", al.Addr().String(), "admin", cfg.Admin.Source.String())
 		}
 		attrs = append(attrs, "admin", al.Addr().String())
-		probes = append(probes, front.New(al, front.Config{Handler: g.Admin(), Hosts: cfg.AllowedHosts, Limits: front.ProbeLimits(), Logger: a.log}))
+		probes = append(probes, front.New(al, front.Config{Handler: g.Admin(ready), Hosts: cfg.AllowedHosts, Limits: front.ProbeLimits(), Logger: a.log}))
 	}
 	a.log.Info("listening", attrs...)
 	return main, probes, nil

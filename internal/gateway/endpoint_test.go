@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -294,7 +295,8 @@ func TestPagesAreAnswered(t *testing.T) {
 
 func TestAdmin(t *testing.T) {
 	s := serve(t, Config{Degraded: func() []Degraded { return []Degraded{{Plugin: "P", Reason: "down"}} }}, nil, startFake(t, &fakeServer{}))
-	admin := httptest.NewServer(s.Admin())
+	var listener error
+	admin := httptest.NewServer(s.Admin(func() error { return listener }))
 	defer admin.Close()
 	s.Warm(t.Context())
 	for path, want := range map[string]string{"/livez": `{"status":"alive"}`, "/readyz": `{"status":"ready","degraded":[{"plugin":"P","reason":"down"}]}`} {
@@ -302,6 +304,14 @@ func TestAdmin(t *testing.T) {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
 	}
+	listener = errors.New("own certificate has expired")
+	if a := send(t, "GET", admin.URL+"/readyz", ""); a.status != 503 || a.body != `{"status":"not ready","reason":"own certificate has expired"}` {
+		t.Errorf("nobody can connect: %d %s", a.status, a.body)
+	}
+	if a := send(t, "GET", admin.URL+"/livez", ""); a.status != 200 {
+		t.Errorf("alive: %d %s", a.status, a.body)
+	}
+	listener = nil
 	s.Drain()
 	if a := send(t, "GET", admin.URL+"/readyz", ""); a.status != 503 {
 		t.Errorf("draining: %d %s", a.status, a.body)

@@ -171,5 +171,11 @@ const listLimit = 15 * time.Second
 // Handler serves /mcp and /health.
 func (g *Gateway) Handler() http.Handler { return &endpoint{g} }
 
-// Admin serves /livez and /readyz.
-func (g *Gateway) Admin() http.Handler { return &admin{g} }
+// Admin serves /livez and /readyz. listener says why no client can connect at
+// the moment; nil means that any can.
+func (g *Gateway) Admin(listener func() error) http.Handler {
+	if listener == nil {
+		listener = func() error { return nil }
+	}
+	return &admin{g, listener}
+}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sallyport-mcp/sallyport/internal/front"
+	"github.com/sallyport-mcp/sallyport/internal/wire"
 )
 
 // Degraded is a part that does not work at the moment.
@@ -69,7 +70,10 @@ func (g *Gateway) plugins() []PluginState {
 }
 
 // admin is the operator's listener.
-type admin struct{ *Gateway }
+type admin struct {
+	*Gateway
+	listener func() error
+}
 
 func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
@@ -78,6 +82,10 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/readyz":
 		if a.ready.draining.Load() {
 			front.Probe(w, r, http.StatusServiceUnavailable, `{"status":"not ready","reason":"shutting down"}`)
+			return
+		}
+		if err := a.listener(); err != nil {
+			front.Probe(w, r, http.StatusServiceUnavailable, string(wire.AppendString([]byte(`{"status":"not ready","reason":`), err.Error()))+"}")
 			return
 		}
 		body, err := json.Marshal(struct {
