@@ -22,6 +22,13 @@ func IsJSON(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSpace(media), wire.MediaJSON)
 }
 
+// IsEncoded reports whether a request's body is packed, or said to be: we unpack
+// none, and somebody before us may have read another text than we would.
+func IsEncoded(r *http.Request) bool {
+	values := r.Header["Content-Encoding"]
+	return len(values) > 0 && (len(values) > 1 || !strings.EqualFold(values[0], "identity"))
+}
+
 // Write sends an answer in one piece, as JSON or, unless plain, as the one
 // event of a stream. A body of no bytes sends the status alone.
 func Write(w http.ResponseWriter, status int, body []byte, plain bool) {

@@ -40,6 +40,40 @@ func TestCrowdGivesWay(t *testing.T) {
 	})
 }
 
+// Thousands of connections a second that say nothing do not keep out a client
+// that does, within the time of a round trip.
+func TestFloodsOfSilenceKeepNobodyOut(t *testing.T) {
+	const every, second = time.Second / 5000, 5000
+	c := newCrowd(DefaultLimits().Conns, DefaultLimits().First, slog.New(slog.DiscardHandler))
+	kept := map[net.Conn]time.Time{} // honest ones that have not sent their request yet
+	now, in, out := time.Now(), 0, 0
+	for n := range 2 * second {
+		now = now.Add(every)
+		conn, _ := net.Pipe()
+		spared := c.count(conn, http.StateNew, now)
+		if n%50 == 0 && n > second {
+			if spared == conn {
+				out++
+			} else {
+				kept[conn] = now
+			}
+		}
+		if _, ok := kept[spared]; ok {
+			delete(kept, spared)
+			out++
+		}
+		for conn, since := range kept {
+			if now.Sub(since) > 50*time.Millisecond {
+				delete(kept, conn)
+				in++
+			}
+		}
+	}
+	if in < 80 || out > 0 {
+		t.Errorf("%d were served, %d turned away", in, out)
+	}
+}
+
 // Thousands of new connections a second are not thousands of lines.
 func TestCrowdDoesNotFloodTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

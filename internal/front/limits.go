@@ -33,7 +33,9 @@ func DefaultLimits() Limits {
 
 		HeaderBytes: 32 << 10,
 		Conns:       1024,
-		First:       time.Second,
+		// While so many came that none of them may be closed yet, all others are
+		// turned away: long enough for a client to say something, and no longer.
+		First: 100 * time.Millisecond,
 	}
 }
 

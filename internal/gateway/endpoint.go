@@ -75,6 +75,11 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 		front.Refuse(w, http.StatusUnsupportedMediaType, "Content-Type must be "+wire.MediaJSON)
 		return
 	}
+	if front.IsEncoded(r) {
+		w.Header().Set("Accept-Encoding", "identity")
+		front.Refuse(w, http.StatusUnsupportedMediaType, "the body must not have a Content-Encoding")
+		return
+	}
 	plain, sse := wire.Accepts(r.Header)
 	if !plain && !sse {
 		front.Refuse(w, http.StatusNotAcceptable, "Accept allows neither "+wire.MediaJSON+" nor "+wire.MediaSSE)

@@ -58,6 +58,7 @@ func TestForms(t *testing.T) {
 		"GET":              {"GET", nil, 405},
 		"PUT":              {"PUT", nil, 405},
 		"a form":           {"POST", []string{"Content-Type: text/plain"}, 415},
+		"packed":           {"POST", []string{"Content-Type: application/json", "Content-Encoding: gzip"}, 415},
 		"an image, please": {"POST", []string{"Content-Type: application/json", "Accept: image/png"}, 406},
 	} {
 		if a := send(t, c.method, s.url, call, c.headers...); a.status != c.status {

@@ -229,3 +229,18 @@ func TestManyCallsLeaveNothingBehind(t *testing.T) {
 		t.Errorf("the heap has grown by %d bytes", grown)
 	}
 }
+
+// What is said to be packed is not read as if it were not.
+func TestPackedBodiesAreRefused(t *testing.T) {
+	s, err := New([]Entry{entry(nil)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := startServer(t, s)
+	for encoding, want := range map[string]int{"gzip": http.StatusUnsupportedMediaType, "identity": http.StatusOK} {
+		a := post(t, base, `{"jsonrpc":"2.0","id":1,"method":"ping"}`, "Content-Encoding: "+encoding)
+		if a.status != want {
+			t.Errorf("%s: %d %s", encoding, a.status, a.body)
+		}
+	}
+}
