@@ -42,6 +42,8 @@ func TestPIIFilterMasks(t *testing.T) {
 		{"an address in a key is masked once", `{}`, "api_key: abcdefghij01234567890 me.too@example.com", "[REDACTED] m***o@example.com"},
 		{"parts of two are one", `{"custom_patterns":[{"type":"custom","pattern":"to john","description":"d"}]}`, "send to john@example.com now", "send [REDACTED] now"},
 		{"parts of two show no end", `{"custom_patterns":[{"type":"custom","pattern":"to john","description":"d","mask_strategy":"partial"}]}`, "send to john@example.com now", "send [REDACTED] now"},
+		{"stars of Markdown", `{}`, "**joe@example.com** *123-45-6789* ***4111-1111-1111-1111***", "**j***e@example.com** ****-**-6789* *******-****-****-1111***"},
+		{"what follows an address", `{}`, "joe@example.com-please joe@example.com.2 joe@example.com...and joe@example.c0m-x.org.7", "j***e@example.com-please j***e@example.com.2 j***e@example.com...and j***e@example.c0m-x.org.7"},
 		{"masks are not masked again", `{}`, "j***n@example.com ***-**-6789", "j***n@example.com ***-**-6789"},
 	}
 	for _, tt := range tests {

@@ -19,7 +19,7 @@ func (t *piiText) number(i int) int {
 	n := numbers{start: i, plus: start < i, text: text}
 	end := n.read()
 	n.all = n.digits
-	if wordBefore(text, start) || start > 0 && text[start-1] == '*' { // masked before
+	if wordBefore(text, start) || strings.HasSuffix(text[:start], "****") { // masked before; fewer stars are Markdown's
 		return n.ends[0]
 	}
 	most := n.count

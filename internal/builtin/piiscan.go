@@ -3,6 +3,7 @@ package builtin
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 )
 
 // The types of personal data, in the order in which they are reported and in
@@ -430,30 +431,9 @@ func (t *piiText) email(at int) {
 	for start < at && strings.IndexByte(".%+-'", text[start]) >= 0 {
 		start++
 	}
-	end, dot := at+1, -1
-	for end < len(text) && domainChars[text[end]] {
-		if text[end] == '.' {
-			dot = end
-		}
-		end++
-	}
-	for end > at+1 && (text[end-1] == '.' || text[end-1] == '-') { // the end of a sentence
-		end--
-	}
-	if dot >= end {
-		dot = strings.LastIndexByte(text[at:end], '.')
-		if dot >= 0 {
-			dot += at
-		}
-	}
-	// A masked address is not masked again.
-	if start == at || start > 0 && text[start-1] == '*' || dot < at+2 || end-dot < 3 || strings.Contains(text[at:end], "..") {
+	dot, end, ok := domain(text, at)
+	if start == at || !ok || isMasked(text, start, at) {
 		return
-	}
-	for _, c := range []byte(text[dot+1 : end]) {
-		if isDigit(c) || c == '-' || c == '_' {
-			return
-		}
 	}
 	switch strings.ToLower(text[dot+1 : end]) {
 	case "png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js": // logo@2x.png
@@ -463,6 +443,37 @@ func (t *piiText) email(at int) {
 		return // git@host:path is no one's
 	}
 	t.add(piiEmail, start, end, rankSure)
+}
+
+// domain passes the name of a host behind an @, up to the last part of it that
+// can be a top level: what follows, as in a@b.example-c or a@b.example.7, is
+// another word.
+func domain(text string, at int) (dot, end int, ok bool) {
+	end = at + 1
+	for end < len(text) && domainChars[text[end]] && !strings.HasPrefix(text[end:], "..") {
+		end++
+	}
+	for {
+		dot = at + 1 + strings.LastIndexByte(text[at+1:end], '.')
+		if dot <= at+1 {
+			return 0, 0, false
+		}
+		last := dot + 1
+		for last < end && (isUpper(text[last]) || isLower(text[last]) || text[last] >= 0x80) {
+			last++
+		}
+		if last-dot > 2 && !wordAfter(text, last) {
+			return dot, last, true
+		}
+		end = dot
+	}
+}
+
+// isMasked reports whether the name of an address is what a mask of ours leaves of
+// it. Stars alone are how Markdown says that something matters.
+func isMasked(text string, start, at int) bool {
+	head, ok := strings.CutSuffix(text[:start], "***")
+	return ok && utf8.RuneCountInString(text[start:at]) == 1 && head != "" && strings.IndexByte(" \t\n*", head[len(head)-1]) < 0
 }
 
 var (

@@ -83,7 +83,8 @@ func prefixed(text, prefix string, add func(kind, start, end int), kind int, c *
 		for end < len(text) && end-i <= most && c[text[end]] { // no further: the prefix may be of the class
 			end++
 		}
-		if n := end - i; !wordBefore(text, start) && n >= least && n <= most && !wordAfter(text, end) {
+		end = min(end, i+most) // a word may end there, before a dash
+		if n := end - i; !wordBefore(text, start) && n >= least && !wordAfter(text, end) {
 			add(kind, start, end)
 		}
 	}
