@@ -46,7 +46,7 @@ check: ## format, vet, lint, import policy
 	$(GO) run $(GOLANGCI_LINT) run ./...
 	$(GO) test -run '^(TestImportsFollowThePolicy|TestEachPackageHasOneComment|TestNoFileIsOver800Lines)$$' .
 
-bench: build ## measure hook and tool calls (PEERS=1: other gateways too)
+bench: build ## measure plugins, hook and tool calls (after make interop: pii_filter against ContextForge; PEERS=1: other gateways)
 	@PEERS="$(PEERS)" $(GO) run ./test/bench $(BIN)
 
 soak: ## kill, hang and restart servers under load for SOAK (60s)

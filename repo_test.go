@@ -48,7 +48,7 @@ test/soak: -
 test/demo: -
 test/interop: -
 test/interop/allhooks: plugin plugin/server
-test/bench: plugin internal/mtls internal/remote
+test/bench: plugin internal/mtls internal/remote internal/pipeline internal/builtin
 `
 
 // testPolicy is what the tests of a package may import beyond that.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sallyport-mcp/sallyport/internal/mtls"
+	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 	"github.com/sallyport-mcp/sallyport/internal/remote"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
@@ -92,8 +94,17 @@ func (s *settings) calls(ctx context.Context) error {
 		return err
 	}
 	defer bare.close()
-	kinds := []call{bare, ours}
-	results, warm := map[int][]*sample{}, []*sample{{}, {}}
+	pipedServer, err := s.startOurs(ctx)
+	if err != nil {
+		return err
+	}
+	piped, err := s.pipedCall(pipedServer.addr)
+	if err != nil {
+		return err
+	}
+	defer piped.close()
+	kinds := []call{bare, ours, piped}
+	results, warm := map[int][]*sample{}, []*sample{{}, {}, {}}
 	for _, callers := range []int{1, maxCallers} {
 		for i, k := range kinds { // warm-up, which also opens the connections
 			if err := warm[i].measure(ctx, callers, s.duration/3, k.one); err != nil {
@@ -121,7 +132,7 @@ func (s *settings) calls(ctx context.Context) error {
 	fmt.Println("\nCPU per call")
 	t := newTable("", "client", "server")
 	defer t.flush()
-	for i, p := range []*process{bareServer, ourServer} {
+	for i, p := range []*process{bareServer, ourServer, pipedServer} {
 		state, err := p.stop()
 		if err != nil {
 			return err
@@ -144,15 +155,20 @@ type call struct {
 	profiled bool
 }
 
-func (s *settings) ourCall(addr string) (call, error) {
+// client is one of the plugin server, as a gateway has it.
+func (s *settings) client(addr string) (*remote.Plugin, error) {
 	secure, err := mtls.NewClient(mtls.ClientConfig{
 		CertFile: s.path("gateway", "client.crt"), KeyFile: s.path("gateway", "client.key"), CABundle: s.path("gateway", "ca.crt"),
 		Verify: true, Plugin: pluginName,
 	}, nil)
 	if err != nil {
-		return call{}, err
+		return nil, err
 	}
-	p, err := remote.New(remote.Config{Name: pluginName, URL: "https://" + addr + "/mcp", TLS: secure}, nil)
+	return remote.New(remote.Config{Name: pluginName, URL: "https://" + addr + "/mcp", TLS: secure}, nil)
+}
+
+func (s *settings) ourCall(addr string) (call, error) {
+	p, err := s.client(addr)
 	if err != nil {
 		return call{}, err
 	}
@@ -164,6 +180,26 @@ func (s *settings) ourCall(addr string) (call, error) {
 		return err
 	}
 	return call{"hook call (remote.Plugin.Invoke, plugin-server, deny_filter)", one, func() { _ = p.Close() }, true}, nil
+}
+
+// pipedCall is the same through a pipeline.
+func (s *settings) pipedCall(addr string) (call, error) {
+	p, err := s.client(addr)
+	if err != nil {
+		return call{}, err
+	}
+	line, err := pipeline.New([]pipeline.Entry{{Name: pluginName, Plugin: p}}, nil)
+	if err != nil {
+		return call{}, err
+	}
+	one := func(ctx context.Context) error {
+		out := line.Run(ctx, plugin.PromptPreFetch, payload, &pipeline.Request{Global: requestContext})
+		if out.Refusal != nil {
+			return fmt.Errorf("refused: %w", cmp.Or(out.Refusal.Err, errors.New("a violation")))
+		}
+		return nil
+	}
+	return call{"the same in a pipeline (pipeline.Run)", one, func() { _ = p.Close() }, false}, nil
 }
 
 var requestContext = plugin.GlobalContext{RequestID: "0123456789abcdef", User: json.RawMessage(`"alice@example.com"`), ServerID: "files"}

@@ -7,8 +7,11 @@
 // Client and servers are processes of their own on this machine, over mutual
 // TLS 1.3 with P-256 certificates; the bare servers are this program started
 // again. Tool calls through the gateway are measured against the same upstream
-// called directly and through httputil.ReverseProxy. Kinds of call take turns, so that what else the machine does hits
-// both alike: the ratios say more than the numbers.
+// called directly and through httputil.ReverseProxy. Kinds of call take turns, so
+// that what else the machine does hits both alike: the ratios say more than the
+// numbers. The native plugins and the pipeline are measured by their packages'
+// own benchmarks, pii_filter also against ContextForge's, where `make interop`
+// has installed it. It is run in the repository.
 package main
 
 import (
@@ -61,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&s.rounds, "rounds", 4, "how often the kinds take turns")
 	flags.BoolVar(&s.certs, "certs", true, "measure certs all against openssl")
 	flags.BoolVar(&s.peers, "peers", os.Getenv("PEERS") == "1", "install and measure other gateways too (PEERS=1)")
-	flags.StringVar(&s.only, "only", "", "run only this `part`: hooks, gateway, handshakes or certs")
+	flags.StringVar(&s.only, "only", "", "run only this `part`: plugins, pipeline, pii, hooks, gateway, handshakes or certs")
 	flags.StringVar(&s.profile, "cpuprofile", "", "write the client's CPU profile of hook calls to this `file`")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: bench [flags] bin/sallyport")
@@ -91,6 +94,7 @@ func run(ctx context.Context, args []string) error {
 		name, doing string
 		run         func(context.Context) error
 	}{
+		{"plugins", "native plugins", s.plugins}, {"pipeline", "the pipeline", s.pipeline}, {"pii", "pii_filter", s.pii},
 		{"hooks", "hook calls", s.calls}, {"gateway", "tool calls", s.gateway},
 		{"handshakes", "handshakes", s.handshakes}, {"certs", "certificates", s.certificates},
 	}
