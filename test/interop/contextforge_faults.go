@@ -269,6 +269,55 @@ func (st *stage) cut(ctx context.Context) error {
 	return nil
 }
 
+// forgotten has the server end all sessions behind the gateway's back, on
+// connections that stay.
+func (st *stage) forgotten(ctx context.Context) error {
+	const try = "sessions that the server has ended"
+	sessions := st.relay.sessions()
+	if (len(sessions) == 0) != (st.server.era.era == alone) { // which is called without
+		st.faulty(try, "the sessions are %q", sessions)
+	}
+	for _, id := range sessions {
+		if err := st.endSession(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, k := range kinds() {
+		r, err := st.ask(ctx, st.client, k.call)
+		if err != nil {
+			return err
+		}
+		st.wantRuns(try, r, k.full()...)
+		if r.result == nil {
+			st.faulty(try, "refused: %s", r.fault)
+		}
+	}
+	if now := st.relay.sessions(); len(sessions) > 0 && len(now) <= len(sessions) {
+		st.faulty(try, "there are no new ones: %q", now)
+	}
+	return nil
+}
+
+func (st *stage) endSession(ctx context.Context, id string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, st.server.url(st.server.addr()), nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Mcp-Session-Id", id)
+	r.Header.Set("MCP-Protocol-Version", legacy)
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	response, err := st.client.client.Do(r)
+	if err != nil {
+		return err
+	}
+	// The gateway may have ended it before, for one that it likes better.
+	known := response.StatusCode == http.StatusOK || response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusBadRequest
+	if err := response.Body.Close(); err != nil || !known {
+		return errors.Join(err, fmt.Errorf("ending a session: HTTP %s", response.Status))
+	}
+	return nil
+}
+
 // otherCertificate is a server in the place of ours that has another plugin's
 // certificate, made by the same CA.
 func (f *faults) otherCertificate(ctx context.Context) error {

@@ -49,6 +49,9 @@ func (s *pythonServer) guard(ctx context.Context) (_ *verdicts, err error) {
 	if s.over != overStdio {
 		more = append(more, (*stage).cut)
 	}
+	if s.over == overHTTP {
+		more = append(more, (*stage).forgotten) // sessions are seen where there is no TLS
+	}
 	if s.over == overHTTP || s.over == overTLS {
 		more = append(more, (*stage).direct, (*stage).conforms)
 	}

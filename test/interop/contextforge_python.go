@@ -17,7 +17,8 @@ import (
 )
 
 // pythonFile is the plugin server's own file. The second plugin shows what
-// plugins have in common and what they have not.
+// plugins have in common and what they have not; the third what the gateway takes
+// over from here: it would refuse, and its condition is never met.
 const pythonFile = `plugins:
   - name: Probe
     kind: contextforge_plugin.Probe
@@ -30,6 +31,13 @@ const pythonFile = `plugins:
     hooks: [tool_pre_invoke, tool_post_invoke]
     mode: enforce
     priority: 20
+    config: {record: %q}
+  - name: Third
+    kind: contextforge_plugin.Probe
+    hooks: [tool_pre_invoke, tool_post_invoke]
+    mode: enforce
+    priority: 5
+    conditions: [{server_ids: [mirror], tools: [another]}, {server_ids: [another]}]
     config: {record: %q}
 plugin_dirs: []
 plugin_settings: {plugin_timeout: 30}
@@ -78,7 +86,7 @@ func (l *lab) newPython(ctx context.Context, era *contextForge, over string) (*p
 		lab: l, era: era, over: over, owner: "Probe", reqs: 2, port: port, socket: filepath.Join(l.dir, name+".sock"),
 		file: filepath.Join(l.dir, "python-"+name+".yaml"), record: filepath.Join(l.dir, "runs-"+name+".jsonl"),
 	}
-	return s, os.WriteFile(s.file, fmt.Appendf(nil, pythonFile, probeHooks, s.record, s.record), 0o600)
+	return s, os.WriteFile(s.file, fmt.Appendf(nil, pythonFile, probeHooks, s.record, s.record, s.record), 0o600)
 }
 
 // freePort finds a port that is free, with the one of the health server, and is

@@ -77,7 +77,11 @@ func (st *stage) faulty(try, format string, args ...any) {
 func (s *pythonServer) newStage(ctx context.Context, addr, more string) (*stage, error) {
 	var b strings.Builder
 	b.WriteString("plugins:\n")
-	for _, name := range []string{"Probe", "Second"} {
+	names := []string{"Probe", "Second", "Third"}
+	if s.over == overStdio {
+		names = names[:2] // each is a process of its own
+	}
+	for _, name := range names {
 		b.WriteString(s.entry(name, addr, more))
 	}
 	file := strings.TrimSuffix(s.file, ".yaml") + "-client.yaml"

@@ -143,6 +143,20 @@ func (r *relay) agreed() []string {
 	return slices.Compact(all)
 }
 
+var sessionID = regexp.MustCompile(`(?i)\r\nmcp-session-id: *([^\r]+)`)
+
+// sessions are the ids that servers have given out, each once.
+func (r *relay) sessions() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for _, m := range sessionID.FindAllSubmatch(r.answers.Bytes(), -1) {
+		all = append(all, string(m[1]))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // cut ends all connections; new ones may be opened.
 func (r *relay) cut() (err error) {
 	r.mu.Lock()
