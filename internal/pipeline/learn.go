@@ -261,7 +261,8 @@ func conditionText(conditions []Condition) string {
 			{"resources", c.Resources}, {"agents", c.Agents}, {"user_patterns", c.UserPatterns}, {"content_types", c.ContentTypes},
 		} {
 			if len(part.list) > 0 {
-				parts = append(parts, fmt.Sprintf("%s=%q", part.name, part.list))
+				// Python's sets come in any order.
+				parts = append(parts, fmt.Sprintf("%s=%q", part.name, slices.Sorted(slices.Values(part.list))))
 			}
 		}
 		texts = append(texts, "{"+strings.Join(parts, " ")+"}")

@@ -264,3 +264,61 @@ func TestRule_HooksOfTheServer_Remote(t *testing.T) {
 		t.Errorf("%s: %+v", describe(out), out.Refusal)
 	}
 }
+
+// A tool that a plugin renames meets the conditions of either name: who has not
+// run on this hook does, once, and who has run does not run again.
+func TestRule_ARenamedToolMeetsBothNames(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		renames := answers(`{"name":"u","args":{"a":"was"}}`)
+		p := at.make(t, nil,
+			pipeline.Entry{Name: "Before", Plugin: behaviours["pass"], Conditions: []pipeline.Condition{{Tools: []string{"u"}}}},
+			pipeline.Entry{Name: "Renames", Plugin: renames, Hooks: []plugin.Hook{plugin.ToolPreInvoke}, Conditions: []pipeline.Condition{{Tools: []string{"t"}}}},
+			pipeline.Entry{Name: "After", Plugin: behaviours["pass"], Conditions: []pipeline.Condition{{Tools: []string{"u"}}}},
+			pipeline.Entry{Name: "Old", Plugin: behaviours["pass"], Conditions: []pipeline.Condition{{Tools: []string{"t"}}}})
+		names := func(out *pipeline.Outcome) string {
+			var all []string
+			for _, v := range out.Verdicts {
+				all = append(all, v.Plugin)
+			}
+			return strings.Join(all, " ")
+		}
+		req := request()
+		out := p.Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(given), req)
+		if got := names(out); got != "Renames After" || string(out.Payload) != `{"name":"u","args":{"a":"was"}}` {
+			t.Errorf("at first %s ran: %s", got, out.Payload)
+		}
+		req.FormerNames = append(req.FormerNames, "t")
+		if got := names(p.Rest(t.Context(), plugin.ToolPreInvoke, out.Payload, req)); got != "Before Old" {
+			t.Errorf("then %s ran", got)
+		}
+		if got := names(p.Run(t.Context(), plugin.ToolPostInvoke, json.RawMessage(`{"name":"u","result":1}`), req)); !strings.Contains(got, "Old") || !strings.Contains(got, "Before") {
+			t.Errorf("after the call %s ran", got)
+		}
+	})
+}
+
+// Who judges a result is known before there is one: a plugin that may refuse or
+// change it counts, one that only watches does not, and one that is not known does.
+func TestRule_WhoJudges(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		for _, c := range []struct {
+			entry pipeline.Entry
+			want  bool
+		}{
+			{pipeline.Entry{}, true},
+			{pipeline.Entry{Mode: pipeline.Permissive}, true},
+			{pipeline.Entry{Mode: pipeline.Concurrent}, true},
+			{pipeline.Entry{Mode: pipeline.Audit}, false},
+			{pipeline.Entry{Mode: pipeline.FireAndForget}, false},
+			{pipeline.Entry{Mode: pipeline.Disabled}, false},
+			{pipeline.Entry{Hooks: []plugin.Hook{plugin.PromptPreFetch}}, false},
+			{pipeline.Entry{Conditions: []pipeline.Condition{{Tools: []string{"x"}}}}, false},
+		} {
+			c.entry.Plugin = behaviours["pass"]
+			p := at.make(t, nil, c.entry)
+			if got := p.Guards(t.Context(), plugin.ToolPostInvoke, json.RawMessage(`{"name":"t"}`), request()); got != c.want {
+				t.Errorf("%+v guards: %v", c.entry, got)
+			}
+		}
+	})
+}
