@@ -53,6 +53,28 @@ func TestHostileTextsAreSearchedInOnePass(t *testing.T) {
 	}
 }
 
+// The same for arguments that a schema judges.
+func TestHostileArgumentsAreJudgedInOnePass(t *testing.T) {
+	var members strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&members, `"s%d":1,`, i)
+	}
+	for name, tt := range map[string]struct{ schema, value string }{
+		"unexpected members":     {`{"additionalProperties":false}`, "{" + members.String() + `"x":1}`},
+		"a million digits":       {`{"multipleOf":3}`, strings.Repeat("7", 1<<20)},
+		"a million digits, enum": {`{"enum":[1,2.5]}`, strings.Repeat("7", 1<<20)},
+		"a great exponent":       {`{"multipleOf":0.01}`, "1e999999999"},
+		"equal items":            {`{"uniqueItems":true}`, "[" + strings.Repeat(`{"a":[1]},`, 50_000) + "2]"},
+		"wrong items":            {`{"items":{"type":"string"}}`, "[" + strings.Repeat("1,", 200_000) + "1]"},
+	} {
+		p := mustPlugin(t, "schema_guard", `{"arg_schemas":{"t":{"properties":{"x":`+tt.schema+`}}}}`)
+		r, err := p.Invoke(t.Context(), plugin.ToolPreInvoke, json.RawMessage(`{"name":"t","args":{"x":`+tt.value+`}}`), &plugin.Context{})
+		if err != nil || r.Continue {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
 // A place that is told of is told briefly.
 func TestPlacesInDeepJSONAreShort(t *testing.T) {
 	p := mustPlugin(t, "pii_filter", `{}`)

@@ -35,11 +35,10 @@ func schemaErrors(invalid *jsonschema.ValidationError, rank map[string]int) []st
 		at := prefix(leaf.InstanceLocation)
 		for _, text := range describe(leaf.ErrorKind) {
 			if text = at + text; !slices.Contains(out, text) { // reached by two references
-				out = append(out, text)
+				if out = append(out, text); len(out) == maxSchemaErrors {
+					return append(out, "and more") // one error can say thousands
+				}
 			}
-		}
-		if len(out) >= maxSchemaErrors {
-			return append(out[:maxSchemaErrors], "and more")
 		}
 	}
 	return out
@@ -191,10 +190,16 @@ func ranks(schema json.RawMessage) map[string]int {
 // characters to send and a third of a megabyte to compute with.
 const maxExponent = 400
 
-// unusableNumber finds a number whose exponent is beyond that.
+// maxNumber bounds their length: to compute with a million digits takes seconds.
+const maxNumber = 1000
+
+// unusableNumber finds a number that is beyond these.
 func unusableNumber(value any) (at string, found bool) {
 	switch v := value.(type) {
 	case json.Number:
+		if len(v) > maxNumber {
+			return "", true
+		}
 		_, exponent, ok := strings.Cut(strings.ToLower(string(v)), "e")
 		if !ok {
 			return "", false
