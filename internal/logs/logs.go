@@ -44,9 +44,9 @@ func New(w io.Writer, o Options) (*slog.Logger, error) {
 	case o.Format != "" && o.Format != "text" && o.Format != "json":
 		return nil, fmt.Errorf("--log-format: %q is neither text nor json", o.Format)
 	case o.Format == "json" || (o.Format == "" && !IsTerminal(w)):
-		return slog.New(slog.NewJSONHandler(jsonWriter{w}, &slog.HandlerOptions{Level: level})), nil
+		return slog.New(slog.NewJSONHandler(jsonWriter{w}, &slog.HandlerOptions{Level: level, ReplaceAttr: bounded})), nil
 	default:
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, NoColor: o.NoColor || !IsTerminal(w)})), nil
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, ReplaceAttr: bounded, NoColor: o.NoColor || !IsTerminal(w)})), nil
 	}
 }
 

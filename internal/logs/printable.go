@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -70,4 +71,23 @@ func (w jsonWriter) Write(line []byte) (int, error) {
 		return 0, err
 	}
 	return len(line), nil
+}
+
+// maxValue bounds one text in a log line, in bytes: an error may quote an answer
+// of megabytes, and whoever gave it could fill a disk.
+const maxValue = 16 << 10
+
+// bounded cuts a text that is too long. It is a ReplaceAttr.
+func bounded(_ []string, a slog.Attr) slog.Attr {
+	var text string
+	if a.Value.Kind() == slog.KindString {
+		text = a.Value.String()
+	} else if err, ok := a.Value.Any().(error); ok {
+		text = err.Error()
+	}
+	if len(text) > maxValue {
+		kept := strings.ToValidUTF8(text[:maxValue], "")
+		a.Value = slog.StringValue(fmt.Sprintf("%s… (%d bytes)", kept, len(text)))
+	}
+	return a
 }

@@ -3,6 +3,8 @@ package logs
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 )
 
@@ -42,5 +44,24 @@ func TestJSONLogsSteerNoTerminal(t *testing.T) {
 	}
 	if bytes.Count(out.Bytes(), []byte("\n")) != 1 {
 		t.Errorf("more than a line: %q", out.Bytes())
+	}
+}
+
+// One line cannot fill a disk, whatever somebody has answered.
+func TestLinesAreBounded(t *testing.T) {
+	long := strings.Repeat("é", 1<<20)
+	for _, format := range []string{"json", "text"} {
+		var out bytes.Buffer
+		log, err := New(&out, Options{Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info(long, "text", long, "error", errors.New(long), "short", "kept", "whole", errors.New("whole error"))
+		if n := out.Len(); n > 4*maxValue || strings.Count(out.String(), "(2097152 bytes)") != 3 {
+			t.Errorf("%s: a line of %d bytes", format, n)
+		}
+		if !strings.Contains(out.String(), "kept") || !strings.Contains(out.String(), "whole error") {
+			t.Errorf("%s: short values are lost", format)
+		}
 	}
 }
