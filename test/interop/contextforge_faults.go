@@ -242,6 +242,7 @@ func (st *stage) cut(ctx context.Context) error {
 	if _, err := st.interrupted(ctx, try, st.relay.cut); err != nil {
 		return err
 	}
+	st.client.extra = nil
 	next, err := st.client.once(ctx, kinds()[0].call)
 	if err != nil {
 		return err

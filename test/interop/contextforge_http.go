@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 )
 
 // customers looks at what a plugin says of the user.
@@ -119,6 +120,29 @@ func (st *stage) statuses(ctx context.Context) error {
 	}
 	if got := r.header.Get("X-Plugin"); got != "response" || r.header.Get("Content-Type") != "application/json" {
 		st.faulty("http_post_request modify", "the answer's headers are %q", r.header)
+	}
+	return nil
+}
+
+// newer looks at what results of today's framework say besides: to call the tool
+// again, three times at most, and to set headers of the answer.
+func (st *stage) newer(ctx context.Context) error {
+	const try = "retry_delay_ms and http_headers"
+	k := kinds()[0]
+	r, err := st.ask(ctx, st.client, k.call, "X-Do", "Probe:tool_post_invoke=newer")
+	if err != nil {
+		return err
+	}
+	full := k.full()
+	judged := []string{"tool_post_invoke", "Second tool_post_invoke"}
+	want := slices.Clone(full[:slices.Index(full, "tool_post_invoke")])
+	want = append(append(want, slices.Repeat(judged, 4)...), "http_post_request")
+	st.wantRuns(try, r, want...)
+	if len(r.asks) != 4 || r.result == nil {
+		st.faulty(try, "the tool was called %d times: %s%s", len(r.asks), r.result, r.fault)
+	}
+	if r.header.Get("X-Plugin") != "result" || r.header.Get("Content-Length") == "1" {
+		st.faulty(try, "the answer's headers are %q", r.header)
 	}
 	return nil
 }

@@ -154,6 +154,8 @@ class Probe(framework.Plugin):
             return result(modified_payload={"granted": False, "reason": "not on a Tuesday"})
         if action == "unknown":
             return LooseResult(continue_processing=True, metadata={"none": None}, future={"none": None})
+        if action == "newer":  # members that results have since the framework is a package
+            return LooseResult(retry_delay_ms=10, http_headers={"X-Plugin": "result", "Content-Length": "1"})
         if action == "raise":
             raise ValueError("the plugin raised this")
         if action == "hang":
