@@ -99,7 +99,7 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w, ended := v.watch(w)
-	reply := newReply(w, plain, sse)
+	reply := newReply(w, plain, sse, e.outbox)
 	defer reply.close()
 	switch {
 	case wire.IsBatch(body):

@@ -100,6 +100,7 @@ type Gateway struct {
 	catalog  *catalog
 	sessions *sessions
 	bodies   *front.Bodies
+	outbox   *outbox
 	hello    hello
 
 	work   context.Context // of what no single request waits for; ends with Close
@@ -127,6 +128,7 @@ func New(cfg Config, o *Options) (*Gateway, error) {
 		}
 	}
 	g.bodies = front.NewBodies(g.maxBody())
+	g.outbox = &outbox{limit: max(64<<20, 8*g.maxBody())}
 	g.work, g.end = context.WithCancel(context.Background())
 	names := map[string]bool{}
 	for _, u := range cfg.Upstreams {

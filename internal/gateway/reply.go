@@ -25,6 +25,7 @@ type reply struct {
 	w          http.ResponseWriter
 	rc         *http.ResponseController
 	plain, sse bool
+	out        *outbox
 
 	mu        sync.Mutex
 	streaming bool
@@ -32,8 +33,8 @@ type reply struct {
 	alive     *time.Timer
 }
 
-func newReply(w http.ResponseWriter, plain, sse bool) *reply {
-	r := &reply{w: w, rc: http.NewResponseController(w), plain: plain, sse: sse}
+func newReply(w http.ResponseWriter, plain, sse bool, out *outbox) *reply {
+	r := &reply{w: w, rc: http.NewResponseController(w), plain: plain, sse: sse, out: out}
 	if sse {
 		r.alive = time.AfterFunc(aliveEvery, r.keepAlive)
 	}
@@ -97,6 +98,7 @@ func (r *reply) finish(status int, answer []byte) {
 		return
 	}
 	r.stop()
+	defer r.out.send(len(answer), r.rc)()
 	switch {
 	case status == 0 && !r.streaming && r.sse:
 		front.SetStream(r.w.Header()) // ends without a message
@@ -118,6 +120,11 @@ func (r *reply) finishBatch(answers [][]byte) {
 		return
 	}
 	r.stop()
+	size := 0
+	for _, answer := range answers {
+		size += len(answer)
+	}
+	defer r.out.send(size, r.rc)()
 	switch {
 	case r.streaming || (!r.plain && len(answers) > 0):
 		for _, answer := range answers {

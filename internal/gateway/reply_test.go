@@ -23,7 +23,7 @@ func TestReply(t *testing.T) {
 		"after long, JSON":     {true, false, true, answer},
 	} {
 		w := httptest.NewRecorder()
-		r := newReply(w, c.plain, c.sse)
+		r := newReply(w, c.plain, c.sse, &outbox{})
 		if c.long && c.sse {
 			r.keepAlive()
 		}
