@@ -156,7 +156,7 @@ func FuzzHeadersAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		for _, in := range []string{"headers", "response_headers"} {
-			merged, _, err := p.mergeHeaders(&Entry{}, []byte(payload), in, answer)
+			merged, _, err := p.mergeHeaders(&Entry{ExposeHeaders: []string{"authorization", "cookie"}}, []byte(payload), in, answer)
 			if err != nil {
 				continue
 			}
