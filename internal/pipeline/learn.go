@@ -69,16 +69,30 @@ func (s *round) settle(ctx context.Context) {
 	if len(ask) > 0 {
 		s.asked = askAll(ctx, ask)
 		for index, a := range s.asked {
-			// A client that has gone proves nothing about a peer.
-			if ctx.Err() == nil && a.report != now.reports[index] {
+			if a.report != now.reports[index] {
 				learn(&p.entries[index], a.report)
 			}
 		}
 	}
-	if fresh != nil {
+	switch {
+	case fresh == nil:
+	case ctx.Err() != nil:
+		// A caller that has given up proves nothing about a peer. Its own request
+		// goes by the entry alone all the same.
+		now = p.settledBy(overlaid(now.reports, fresh))
+	default:
 		now = p.learn(fresh)
 	}
 	s.entries = now.entries
+}
+
+// overlaid returns reports with the fresh ones in their places.
+func overlaid(reports []*report.Report, fresh map[int]*report.Report) []*report.Report {
+	all := slices.Clone(reports)
+	for index, r := range fresh {
+		all[index] = r
+	}
+	return all
 }
 
 // askAll asks peers at the same time, so that one that is down costs no more
@@ -175,11 +189,7 @@ func (p *Pipeline) settledBy(reports []*report.Report) *settled {
 func (p *Pipeline) learn(fresh map[int]*report.Report) *settled {
 	p.learning.Lock()
 	defer p.learning.Unlock()
-	reports := slices.Clone(p.now.Load().reports)
-	for index, r := range fresh {
-		reports[index] = r
-	}
-	now := p.settledBy(reports)
+	now := p.settledBy(overlaid(p.now.Load().reports, fresh))
 	p.now.Store(now)
 	for _, e := range now.entries {
 		if _, ok := fresh[e.index]; ok && e.known != nil {

@@ -137,6 +137,24 @@ func TestRule_UntilKnownTheEntrysOwn(t *testing.T) {
 	}
 }
 
+// A caller that gives up while the peer is asked is refused by the entry's own
+// settings, and changes nothing for others.
+func TestRule_WhoGivesUpIsNotLetThrough(t *testing.T) {
+	narrow := &report.Report{Hooks: plugin.Hooks(), Conditions: []report.Condition{{Tools: []string{"other"}}}}
+	q := &peer{does: behaviours["pass"], report: narrow}
+	p := newPipeline(t, pipeline.Options{}, pipeline.Entry{Name: "P", Plugin: q, Learn: open})
+	if got := describe(p.run(t)); got != given {
+		t.Fatalf("got %q", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	q.say(nil, ctx.Err())
+	out := p.Run(ctx, plugin.ToolPreInvoke, json.RawMessage(given), request())
+	if got := describe(out); got != "failed" || len(p.Learned()) != 1 {
+		t.Errorf("got %q, and %+v is what others know", got, p.Learned())
+	}
+}
+
 // A server's priority orders its plugin, equal ones stay in the file's order, and
 // a change between calls moves it.
 func TestRule_PriorityOfTheServer(t *testing.T) {
