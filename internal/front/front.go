@@ -140,7 +140,12 @@ func (f *Front) drain(limit time.Duration) {
 	f.log.Info("shutting down", "calls", f.crowd.atWork())
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	defer f.crowd.closeWaiting()()
+	closed := make(chan struct{})
+	f.srv.RegisterOnShutdown(func() { // the listener is closed then: nobody new comes
+		f.crowd.closeWaiting()()
+		close(closed)
+	})
+	defer func() { <-closed }()
 	if err := f.srv.Shutdown(ctx); err != nil {
 		f.log.Warn("shut down with calls in flight", "calls", f.crowd.atWork(), "waited", time.Since(start).Round(time.Millisecond))
 		_ = f.srv.Close()
