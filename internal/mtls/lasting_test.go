@@ -95,3 +95,35 @@ func TestARefusedExpiredCertificateIsNamed(t *testing.T) {
 		t.Errorf("log: %v", lines)
 	}
 }
+
+// The moment from which on nobody can connect is in the log, once.
+func TestTheEndIsAnnounced(t *testing.T) {
+	for name, c := range map[string]struct {
+		peer peerOfLife
+		want time.Duration
+		says string
+	}{
+		"the certificate ends first": {peerOfLife{5 * time.Hour, 3 * time.Hour, false}, 3 * time.Hour, "own certificate has expired"},
+		"the CA ends first":          {peerOfLife{2 * time.Hour, 3 * time.Hour, false}, 2 * time.Hour, "every CA in the bundle has expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				spec := pkitest.PluginSpec("P")
+				ca := pkitest.NewCA(t, pkitest.CAOptions{NotAfter: time.Now().Add(c.peer.ca)})
+				spec.NotAfter = time.Now().Add(c.peer.leaf)
+				opt, r := newOptions(Options{})
+				s := newServer(&serverSnapshot{material: materialOf(ca.Leaf(t, spec), ca), clientAuth: CertRequired}, opt.filled())
+				serveEcho(t, s.Listen(newPipes()))
+				<-time.After(c.want)
+				if got := r.log.records(t, slog.LevelError, ""); len(got) != 0 {
+					t.Errorf("too early: %v", got)
+				}
+				<-time.After(10 * time.Hour)
+				got := r.log.records(t, slog.LevelError, "no client can connect any more")
+				if len(got) != 1 || !strings.HasPrefix(got[0]["reason"].(string), c.says) {
+					t.Errorf("log: %s", r.log)
+				}
+			})
+		})
+	}
+}

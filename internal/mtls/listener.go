@@ -43,6 +43,8 @@ type listener struct {
 	lingering chan struct{} // one per refused connection that is still read from
 	wg        sync.WaitGroup
 
+	unannounce func() bool // stops what announce waits for
+
 	mu     sync.Mutex
 	stages [stages]list.List // of *newcomer, longest there first
 }
@@ -82,6 +84,7 @@ func (s *Server) Listen(inner net.Listener) net.Listener {
 		lingering: make(chan struct{}, maxLingering),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	l.unannounce = s.announce()
 	l.wg.Go(l.loop)
 	return l
 }
@@ -100,6 +103,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error {
 	err := l.Listener.Close()
 	l.cancel(errClosing)
+	l.unannounce()
 	l.wg.Wait()
 	l.s.refusals.Flush()
 	return err
