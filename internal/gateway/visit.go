@@ -313,18 +313,11 @@ func (w *watched) WriteHeader(status int) {
 		w.v.refuse(w.ResponseWriter, out.Refusal, http.StatusForbidden)
 		return
 	}
-	left := map[string]bool{}
 	for name, value := range wire.Members(wire.Member(out.Payload, "response_headers")) {
 		key := http.CanonicalHeaderKey(string(name))
 		text, ok := wire.String(value)
-		left[strings.ToLower(key)] = true
 		if ok && isHeader(key, text) && !steers(key) && shown[strings.ToLower(key)] != text {
 			own.Set(key, text)
-		}
-	}
-	for name := range shown {
-		if !left[name] {
-			own.Del(name)
 		}
 	}
 	setAllowed(own, out.HTTPHeaders)

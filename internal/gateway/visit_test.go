@@ -96,7 +96,7 @@ func TestHTTPHooksAroundACall(t *testing.T) {
 			return plugin.Refuse(&plugin.Violation{Description: "bob only"}), nil
 		}}, Conditions: []pipeline.Condition{{UserPatterns: []string{"bob"}}}}
 		s := serve(t, Config{}, []pipeline.Entry{{Name: "P", Plugin: p}, no}, f)
-		a := s.modern(t, "tools/call", `{"name":"echo"}`, "", "Authorization: Bearer s3cret", "X-Team: red", "User-Agent: tester")
+		a := s.modern(t, "tools/call", `{"name":"echo"}`, "", "Authorization: Bearer s3cret", "X-Team: red", "X-Left: out", "User-Agent: tester")
 		if m := a.message(t); a.status != http.StatusOK || m.Error != nil || !strings.Contains(string(m.Result), "original") {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
@@ -108,7 +108,7 @@ func TestHTTPHooksAroundACall(t *testing.T) {
 			plugin.HTTPPreRequest:          {`"path":"/mcp","method":"POST","client_host":"127.0.0.1","client_port":`, `"x-team":"red"`},
 			plugin.HTTPAuthResolveUser:     {`"credentials":{"scheme":"Bearer","credentials":"s3cret"}`, `"client_host":"127.0.0.1"`},
 			plugin.HTTPAuthCheckPermission: {`{"user_email":"alice@x","permission":"tools.execute","resource_type":"tool","is_admin":true,"client_host":"127.0.0.1","user_agent":"`, `user {"email":"alice@x"`},
-			plugin.ToolPreInvoke:           {`"X-Team":"blue"`, `user {"email":"alice@x"`},
+			plugin.ToolPreInvoke:           {`"X-Team":"blue"`, `"X-Left":"out"`, `user {"email":"alice@x"`},
 			plugin.HTTPPostRequest:         {`"status_code":200`, `"response_headers":{`},
 		} {
 			for _, part := range parts {
@@ -216,6 +216,9 @@ func TestTheAnswerToWhatIsTurnedAway(t *testing.T) {
 				}
 				if got := a.header.Get("X-Seen"); (got == "yes") != (name == "it passes") {
 					t.Errorf("X-Seen is %q", got)
+				}
+				if got := a.header.Get("WWW-Authenticate"); (got == "Bearer") != (c.status == 401) {
+					t.Errorf("WWW-Authenticate is %q", got) // no plugin named it
 				}
 			})
 		})

@@ -14,10 +14,11 @@ import (
 // configured to.
 var authHeaders = []string{"authorization", "cookie", "x-api-key", "proxy-authorization"}
 
-// mergeHeaders puts a flat object of headers, a plugin's answer, in the place of
-// a payload's member. Header names are the same in any letters. What the plugin
-// was not shown stays, and so do authHeaders; the names of those that it would
-// have replaced are returned.
+// mergeHeaders lays a flat object of headers, a plugin's answer, over a payload's
+// member, as ContextForge does: a plugin may answer with what it sets alone, so
+// what it leaves out stays. Header names are the same in any letters. authHeaders
+// and what the plugin was not shown stay as they are; the names of those that it
+// would have replaced are returned.
 func (p *Pipeline) mergeHeaders(e *Entry, payload json.RawMessage, in string, answer json.RawMessage) (merged []byte, dropped []string, err error) {
 	seed := maphash.MakeSeed()
 	o, err := parse(payload, seed)
@@ -52,14 +53,10 @@ func (p *Pipeline) mergeHeaders(e *Entry, payload json.RawMessage, in string, an
 		auth := in == "headers" && containsFold(authHeaders, name)
 		stays := auth || (in == "headers" && p.isSecret(name) && !containsFold(e.ExposeHeaders, name))
 		switch {
-		case stays && (val == nil || !auth || !p.o.OverrideAuthHeaders):
-			if val != nil && !equal(m.val, val) {
-				dropped = append(dropped, m.name)
-			}
+		case val == nil || equal(m.val, val):
 			w.add(m.key, m.val.raw)
-		case val == nil:
-			changed = true
-		case equal(m.val, val):
+		case stays && (!auth || !p.o.OverrideAuthHeaders):
+			dropped = append(dropped, m.name)
 			w.add(m.key, m.val.raw)
 		default:
 			changed = true

@@ -23,7 +23,8 @@ func TestAnswersOfHTTPHooks(t *testing.T) {
 		o      Options
 		want   string
 	}{
-		{"headers are replaced in place, in any letters", plugin.HTTPPreRequest, request, `{"x-a":"new","X-C":"3"}`, Entry{}, Options{}, `changed {"path":"/mcp","method":"POST","headers":{"Authorization":"Bearer s","X-A":"new","X-C":"3"}}`},
+		{"headers are replaced in place, in any letters, and those left out stay", plugin.HTTPPreRequest, request, `{"x-a":"new","X-C":"3"}`, Entry{}, Options{}, `changed {"path":"/mcp","method":"POST","headers":{"Authorization":"Bearer s","X-A":"new","X-B":"2","X-C":"3"}}`},
+		{"an answer without headers", plugin.HTTPPreRequest, request, `{}`, Entry{}, Options{}, "changed " + request},
 		{"a header that the plugin did not see", plugin.HTTPPreRequest, request, `{"authorization":"mine","x-a":"1","x-b":"2"}`, Entry{}, Options{}, "changed " + request},
 		{"a header that it saw", plugin.HTTPPreRequest, request, `{"authorization":"mine","x-a":"1","x-b":"2"}`, Entry{ExposeHeaders: []string{"Authorization"}}, Options{}, "changed " + request},
 		{"unless that is configured", plugin.HTTPPreRequest, request, `{"authorization":"mine","x-a":"1","x-b":"2"}`, Entry{}, Options{OverrideAuthHeaders: true}, `changed {"path":"/mcp","method":"POST","headers":{"Authorization":"mine","X-A":"1","X-B":"2"}}`},

@@ -198,14 +198,14 @@ func TestRule_HTTPHooks(t *testing.T) {
 			given, answer string
 			payload, want string // of the outcome: payload, answer or refusal
 		}{
-			{"headers set, changed and removed; the client's own stay", plugin.HTTPPreRequest, pipeline.Options{}, pre,
+			{"headers set and changed; what is left out and the client's own stay", plugin.HTTPPreRequest, pipeline.Options{}, pre,
 				`{"Accept":"x","x-team":"red","X-New":"1","authorization":"mine"}`,
-				`{"path":"/mcp","method":"POST","headers":{"accept":"x","authorization":"Bearer x","cookie":"c","x-team":"red","X-New":"1"}}`, ""},
+				`{"path":"/mcp","method":"POST","headers":{"accept":"x","authorization":"Bearer x","cookie":"c","x-team":"red","x-old":"1","X-New":"1"}}`, ""},
 			{"plugins_can_override_auth_headers", plugin.HTTPPreRequest, pipeline.Options{OverrideAuthHeaders: true}, pre,
 				`{"accept":"*/*","x-team":"blue","x-old":"1","Authorization":"mine"}`,
 				`{"path":"/mcp","method":"POST","headers":{"accept":"*/*","authorization":"mine","cookie":"c","x-team":"blue","x-old":"1"}}`, ""},
 			{"response headers", plugin.HTTPPostRequest, pipeline.Options{}, post, `{"content-type":"a","x-new":"2"}`,
-				`{"path":"/mcp","method":"POST","headers":{"accept":"*/*"},"response_headers":{"content-type":"a","x-new":"2"},"status_code":200}`, ""},
+				`{"path":"/mcp","method":"POST","headers":{"accept":"*/*"},"response_headers":{"content-type":"a","x-old":"1","x-new":"2"},"status_code":200}`, ""},
 			{"headers that are no object", plugin.HTTPPreRequest, pipeline.Options{}, pre, `[]`, "", "failure"},
 			{"a header that is no text", plugin.HTTPPreRequest, pipeline.Options{}, pre, `{"x":1}`, "", "failure"},
 			{"a user", plugin.HTTPAuthResolveUser, pipeline.Options{}, auth, `{"email":"a@b","full_name":null,"is_admin":false,"is_active":true}`,
