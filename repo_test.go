@@ -33,7 +33,7 @@ internal/mtls: internal/keyfile
 internal/pki: internal/keyfile
 internal/pyre: -
 internal/builtin: plugin internal/pyre
-internal/pipeline: plugin internal/report
+internal/pipeline: plugin internal/logs internal/report
 internal/child: internal/wire
 internal/remote: plugin internal/report internal/wire internal/mtls internal/child
 internal/front: internal/wire internal/mtls

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"net/textproto"
-	"runtime/debug"
 	"time"
 
+	"github.com/sallyport-mcp/sallyport/internal/logs"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
@@ -64,31 +64,13 @@ type answered struct {
 	err    error
 }
 
-// invoke calls the plugin once. One that panics or outlives its timeout has
-// failed; it is left to end by itself.
+// invoke calls the plugin once.
 func (p *Pipeline) invoke(ctx context.Context, a *attempt, s *subject) error {
-	hook, payload := s.hook, s.payload
 	shown, withheld, err := p.withhold(a.e, s)
 	if err != nil {
 		return err
 	}
-	done := make(chan answered, 1)
-	go func() {
-		defer func() {
-			if r := recover(); r != nil {
-				p.o.Logger.Error("plugin panicked", "plugin", a.e.Name, "hook", string(hook), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-				done <- answered{err: errors.New("the plugin panicked")}
-			}
-		}()
-		result, err := a.e.Plugin.Invoke(ctx, hook, shown, a.c)
-		done <- answered{result, err}
-	}()
-	var got answered
-	select {
-	case got = <-done:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	got := p.answer(ctx, a, s.hook, shown)
 	if got.err == nil && got.result == nil {
 		got.err = errors.New("the plugin gave no result")
 	}
@@ -96,7 +78,36 @@ func (p *Pipeline) invoke(ctx context.Context, a *attempt, s *subject) error {
 		return got.err
 	}
 	a.result = got.result
-	return p.read(a, hook, payload, shown, withheld)
+	return p.read(a, s.hook, s.payload, shown, withheld)
+}
+
+// answer calls the plugin. One that panics or outlives its timeout has failed; in
+// this process it is left to end by itself. A peer's hands back the call by then,
+// so it needs no goroutine of its own.
+func (p *Pipeline) answer(ctx context.Context, a *attempt, hook plugin.Hook, shown json.RawMessage) answered {
+	if a.e.peer != nil {
+		return p.guarded(ctx, a, hook, shown)
+	}
+	done := make(chan answered, 1)
+	go func() { done <- p.guarded(ctx, a, hook, shown) }()
+	select {
+	case got := <-done:
+		return got
+	case <-ctx.Done():
+		return answered{err: context.Cause(ctx)}
+	}
+}
+
+// guarded calls the plugin and makes an error of a panic.
+func (p *Pipeline) guarded(ctx context.Context, a *attempt, hook plugin.Hook, shown json.RawMessage) (got answered) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.o.Logger.Error("plugin panicked", "plugin", a.e.Name, "hook", string(hook), "panic", fmt.Sprint(r), "stack", logs.Stack())
+			got = answered{err: errors.New("the plugin panicked")}
+		}
+	}()
+	result, err := a.e.Plugin.Invoke(ctx, hook, shown, a.c)
+	return answered{result, err}
 }
 
 // read makes of a result what it would do to the request.

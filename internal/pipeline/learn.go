@@ -18,7 +18,8 @@ import (
 type Learn struct{ Mode, OnError, Priority, Conditions bool }
 
 // Discoverer is implemented by a plugin that a peer runs. Hooks, and the
-// settings that the entry leaves open, are what the peer reports.
+// settings that the entry leaves open, are what the peer reports. Its Invoke
+// returns when its context has ended, whatever the peer does.
 type Discoverer interface {
 	// Known returns what the peer has reported, if nothing gives a reason to ask
 	// again; else nil. It does not block.
