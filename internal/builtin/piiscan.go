@@ -407,17 +407,7 @@ func (t *piiText) awsSecrets() {
 
 // isAWSSecret judges 40 characters without a name: mixed as chance mixes them.
 func isAWSSecret(run string) bool {
-	var upper, lower, digit int
-	for i := range len(run) {
-		switch c := run[i]; {
-		case isUpper(c):
-			upper++
-		case isLower(c):
-			lower++
-		case isDigit(c):
-			digit++
-		}
-	}
+	upper, lower, digit := mixture(run)
 	return upper > 4 && lower > 4 && digit > 0 && entropy(run) >= 4.4
 }
 

@@ -218,17 +218,7 @@ func awsName(text string, start int, key string) (int, bool) {
 // looksRandom judges a run of base64. One that is called a secret must only not
 // be a word; one without a name must look like nothing but chance.
 func looksRandom(run, text string, start int, key string) bool {
-	var upper, lower, digit int
-	for i := range len(run) {
-		switch c := run[i]; {
-		case isUpper(c):
-			upper++
-		case isLower(c):
-			lower++
-		case isDigit(c):
-			digit++
-		}
-	}
+	upper, lower, digit := mixture(run)
 	if digit == 0 || upper+lower == 0 || calls(asciiLower(run[:7])) < 0 { // as in sha512-…
 		return false
 	}
@@ -241,6 +231,21 @@ func looksRandom(run, text string, start int, key string) bool {
 	}
 	return len(run) >= 32 && len(run) <= 256 && upper > 2 && lower > 2 && digit > 2 &&
 		bits >= 0.83*math.Log2(float64(min(len(run), 64))) && !decodesToText(run)
+}
+
+// mixture counts capitals, small letters and digits.
+func mixture(run string) (upper, lower, digit int) {
+	for i := range len(run) {
+		switch c := run[i]; {
+		case isUpper(c):
+			upper++
+		case isLower(c):
+			lower++
+		case isDigit(c):
+			digit++
+		}
+	}
+	return upper, lower, digit
 }
 
 // decodesToText reports whether a run of base64 is just text.

@@ -138,7 +138,6 @@ type Plugin struct {
 	Version     string
 	Namespace   string
 	Hooks       []plugin.Hook
-	HooksSet    bool // hooks: stands in the entry, perhaps empty
 	Tags        []string
 	Mode        string // as written, in either vocabulary; default "enforce"
 	OnError     string // "fail", "ignore", "disable", or "" when not set

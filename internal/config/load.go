@@ -123,7 +123,6 @@ func (l *loader) plugin(as role, settings Settings, e *value, path string) Plugi
 	for _, h := range e.texts("hooks") {
 		p.Hooks = append(p.Hooks, plugin.Hook(h))
 	}
-	p.HooksSet = e.get("hooks") != nil
 	if v := e.get("mode"); v != nil && v.ok {
 		p.Mode = v.text
 		p.ModeSet = true

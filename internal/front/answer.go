@@ -16,15 +16,33 @@ var (
 	headerStore = []string{"no-store"}
 )
 
-// IsJSON reports whether a request says that its body is JSON.
-func IsJSON(r *http.Request) bool {
+// Negotiate reports which answers to a POST its client takes. Where that is
+// none, or the body is not plain JSON, it refuses the request, and ok is false.
+func Negotiate(w http.ResponseWriter, r *http.Request) (plain, sse, ok bool) {
+	plain, sse = wire.Accepts(r.Header)
+	switch {
+	case !isJSON(r):
+		Refuse(w, http.StatusUnsupportedMediaType, "Content-Type must be "+wire.MediaJSON)
+	case isEncoded(r):
+		w.Header().Set("Accept-Encoding", "identity")
+		Refuse(w, http.StatusUnsupportedMediaType, "the body must not have a Content-Encoding")
+	case !plain && !sse:
+		Refuse(w, http.StatusNotAcceptable, "Accept allows neither "+wire.MediaJSON+" nor "+wire.MediaSSE)
+	default:
+		ok = true
+	}
+	return plain, sse, ok
+}
+
+// isJSON reports whether a request says that its body is JSON.
+func isJSON(r *http.Request) bool {
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(media), wire.MediaJSON)
 }
 
-// IsEncoded reports whether a request's body is packed, or said to be: we unpack
+// isEncoded reports whether a request's body is packed, or said to be: we unpack
 // none, and somebody before us may have read another text than we would.
-func IsEncoded(r *http.Request) bool {
+func isEncoded(r *http.Request) bool {
 	values := r.Header["Content-Encoding"]
 	return len(values) > 0 && (len(values) > 1 || !strings.EqualFold(values[0], "identity"))
 }

@@ -71,18 +71,8 @@ func (e *endpoint) delete(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
-	if !front.IsJSON(r) {
-		front.Refuse(w, http.StatusUnsupportedMediaType, "Content-Type must be "+wire.MediaJSON)
-		return
-	}
-	if front.IsEncoded(r) {
-		w.Header().Set("Accept-Encoding", "identity")
-		front.Refuse(w, http.StatusUnsupportedMediaType, "the body must not have a Content-Encoding")
-		return
-	}
-	plain, sse := wire.Accepts(r.Header)
-	if !plain && !sse {
-		front.Refuse(w, http.StatusNotAcceptable, "Accept allows neither "+wire.MediaJSON+" nor "+wire.MediaSSE)
+	plain, sse, ok := front.Negotiate(w, r)
+	if !ok {
 		return
 	}
 	body, done, err := e.bodies.Read(w, r)

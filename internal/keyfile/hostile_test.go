@@ -40,7 +40,6 @@ func TestFilesThatAreNone(t *testing.T) {
 			for what, read := range map[string]func() error{
 				"ReadFile":         func() error { _, err := ReadFile(path); return err },
 				"ReadCertificates": func() error { _, err := ReadCertificates(path); return err },
-				"ReadKey":          func() error { _, err := ReadKey(path, nil); return err },
 				"ReadPair":         func() error { _, err := ReadPair(path, path, nil); return err },
 				"CheckKeyMode": func() error {
 					if tt.name == "huge" {

@@ -190,21 +190,6 @@ func curveSupported(parameters cryptobyte.String) error {
 	return fault(ErrUnsupported, "the elliptic curve %s", oid)
 }
 
-// ReadKey is ParseKey of the file at path, which nobody but its owner may be
-// able to read: see CheckKeyMode. Errors name the absolute path; one about a
-// missing file wraps fs.ErrNotExist.
-func ReadKey(path string, password []byte) (crypto.Signer, error) {
-	path = absolute(path)
-	data, err := readFile(path, keyMode)
-	if err == nil {
-		var key crypto.Signer
-		if key, err = ParseKey(data, password); err == nil {
-			return key, nil
-		}
-	}
-	return nil, keyError(path, err)
-}
-
 // KeyError is what errors about the file of a private key wrap, for
 // [errors.As]: it tells them from those about its certificate.
 type KeyError struct {

@@ -38,8 +38,9 @@ func (p *Pair) TLS() tls.Certificate {
 }
 
 // ReadPair reads a certificate (with its chain) and its private key. The two
-// may be one file. It checks the key's mode as ReadKey does, and that key and
-// certificate belong together, else the error wraps ErrMismatch.
+// may be one file. Nobody but its owner may be able to read the key: see
+// CheckKeyMode. Key and certificate have to belong together, else the error
+// wraps ErrMismatch.
 //
 // A pair may be replaced while it is read. Where the folder has the ..data
 // link of a Kubernetes volume, both files are read from the one folder that it

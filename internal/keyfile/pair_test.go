@@ -110,8 +110,6 @@ func TestReadErrorsNameTheFile(t *testing.T) {
 	}{
 		{"no certificates", func() error { _, err := ReadCertificates("absent"); return err }, "absent", fs.ErrNotExist},
 		{"bad certificates", func() error { _, err := ReadCertificates("bad"); return err }, "bad", ErrDamaged},
-		{"no key", func() error { _, err := ReadKey("absent", nil); return err }, "absent", fs.ErrNotExist},
-		{"bad key", func() error { _, err := ReadKey("bad", nil); return err }, "bad", ErrDamaged},
 		{"pair, no certificates", pair("absent", "s.key"), "absent", fs.ErrNotExist},
 		{"pair, bad certificates", pair("bad", "s.key"), "bad", ErrDamaged},
 		{"pair, no key", pair("s.crt", "absent"), "absent", fs.ErrNotExist},

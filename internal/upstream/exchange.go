@@ -63,12 +63,12 @@ func (x *exchange) end() {
 // else that comes before it on a stream goes to receive. The error is a
 // [*statusError] for every HTTP status but 200, or says what is wrong with the
 // answer or the connection.
-func (x *exchange) ask(req *http.Request, id []byte, receive func(*wire.Message, json.RawMessage)) (m *wire.Message, streamed bool, err error) {
-	m, streamed, _, err = x.askHeader(req, id, receive)
-	return m, streamed, err
+func (x *exchange) ask(req *http.Request, id []byte, receive func(*wire.Message, json.RawMessage)) (*wire.Message, error) {
+	m, _, err := x.askHeader(req, id, receive)
+	return m, err
 }
 
-func (x *exchange) askHeader(req *http.Request, id []byte, receive func(*wire.Message, json.RawMessage)) (m *wire.Message, streamed bool, header http.Header, err error) {
+func (x *exchange) askHeader(req *http.Request, id []byte, receive func(*wire.Message, json.RawMessage)) (m *wire.Message, header http.Header, err error) {
 	defer func() {
 		// Whatever the connection says about its end, the reason is this.
 		if cause := context.Cause(x.ctx); err != nil && cause != nil {
@@ -77,7 +77,7 @@ func (x *exchange) askHeader(req *http.Request, id []byte, receive func(*wire.Me
 	}()
 	resp, err := x.h.transport.send(req)
 	if err != nil {
-		return nil, false, nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if !x.kept {
@@ -85,7 +85,7 @@ func (x *exchange) askHeader(req *http.Request, id []byte, receive func(*wire.Me
 		}
 	}()
 	if resp.StatusCode != http.StatusOK {
-		return nil, false, nil, x.h.readRefusal(resp, id)
+		return nil, nil, x.h.readRefusal(resp, id)
 	}
 	media, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	switch strings.ToLower(strings.TrimSpace(media)) {
@@ -95,15 +95,14 @@ func (x *exchange) askHeader(req *http.Request, id []byte, receive func(*wire.Me
 			err = checkAnswer(m, id)
 		}
 	case wire.MediaSSE:
-		streamed = true
 		m, err = x.readStream(resp.Body, id, receive)
 	default:
 		err = faultf(BadAnswer, "content type %q, want %s", clip(resp.Header.Get("Content-Type")), wire.AcceptBoth)
 	}
 	if err != nil {
-		return nil, streamed, nil, err
+		return nil, nil, err
 	}
-	return m, streamed, resp.Header, nil
+	return m, resp.Header, nil
 }
 
 // checkAnswer refuses what is not the answer to the request with this id.

@@ -171,7 +171,7 @@ func (h *httpLink) call(ctx context.Context, p *peer, c *Call) (*Answer, error) 
 	}
 	x := h.begin(ctx, h.u.o.Timeout)
 	defer x.end()
-	m, streamed, err := x.ask(h.request(x.ctx, wire.AppendRequest(nil, id, c.Method, params), header), id, func(m *wire.Message, raw json.RawMessage) {
+	m, err := x.ask(h.request(x.ctx, wire.AppendRequest(nil, id, c.Method, params), header), id, func(m *wire.Message, raw json.RawMessage) {
 		h.receive(p, m, raw, c, id, token)
 	})
 	if err != nil {
@@ -180,7 +180,7 @@ func (h *httpLink) call(ctx context.Context, p *peer, c *Call) (*Answer, error) 
 		}
 		return nil, err
 	}
-	return &Answer{Result: m.Result, Error: m.Error, Streamed: streamed}, nil
+	return &Answer{Result: m.Result, Error: m.Error}, nil
 }
 
 // receive takes what comes on a call's stream before its answer.

@@ -24,7 +24,7 @@ func TestModernCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(answer.Result) != hard || answer.Error != nil || answer.Streamed {
+	if string(answer.Result) != hard || answer.Error != nil {
 		t.Errorf("answer %+v", answer)
 	}
 	r := s.asked(wire.MethodToolsCall)[0]
@@ -74,7 +74,7 @@ func TestLegacyCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(answer.Result) != hard || !answer.Streamed {
+	if string(answer.Result) != hard {
 		t.Errorf("answer %+v", answer)
 	}
 	r := s.asked(wire.MethodToolsCall)[0]

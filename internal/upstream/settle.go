@@ -100,7 +100,7 @@ func (h *httpLink) discover(ctx context.Context) (*peer, error) {
 	x := h.begin(ctx, h.u.o.StartTimeout)
 	defer x.end()
 	body := wire.AppendRequest(nil, id, wire.MethodDiscover, h.u.form.modern(nil, nil))
-	m, _, err := x.ask(h.request(x.ctx, body, header), id, ignore)
+	m, err := x.ask(h.request(x.ctx, body, header), id, ignore)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (h *httpLink) initialize(ctx context.Context) (*peer, error) {
 	x := h.begin(ctx, h.u.o.StartTimeout)
 	defer x.end()
 	body := wire.AppendRequest(nil, id, wire.MethodInitialize, h.u.form.initialize())
-	m, _, answered, err := x.askHeader(h.request(x.ctx, body, h.header(nil, nil)), id, ignore)
+	m, answered, err := x.askHeader(h.request(x.ctx, body, h.header(nil, nil)), id, ignore)
 	if err != nil {
 		return nil, err
 	}

@@ -127,9 +127,6 @@ func (c *Call) name() string {
 type Answer struct {
 	Result json.RawMessage // its bytes, as they came
 	Error  *wire.Error
-
-	// Streamed reports that the answer came as an event stream.
-	Streamed bool
 }
 
 // State is how an upstream is doing.

@@ -73,7 +73,6 @@ type Meta struct {
 	Raw           json.RawMessage // the whole object
 	Revision      json.RawMessage
 	Capabilities  json.RawMessage
-	ClientInfo    json.RawMessage
 	ProgressToken json.RawMessage
 }
 
@@ -114,8 +113,6 @@ func readMeta(raw json.RawMessage) Meta {
 			meta.Revision = value
 		case MetaCapabilities:
 			meta.Capabilities = value
-		case MetaClientInfo:
-			meta.ClientInfo = value
 		case "progressToken":
 			meta.ProgressToken = value
 		}

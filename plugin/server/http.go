@@ -44,18 +44,8 @@ func (f *face) serveMCP(w http.ResponseWriter, r *http.Request) {
 		front.Refuse(w, http.StatusMethodNotAllowed, "the MCP endpoint takes POST")
 		return
 	}
-	if !front.IsJSON(r) {
-		front.Refuse(w, http.StatusUnsupportedMediaType, "Content-Type must be "+wire.MediaJSON)
-		return
-	}
-	if front.IsEncoded(r) {
-		w.Header().Set("Accept-Encoding", "identity")
-		front.Refuse(w, http.StatusUnsupportedMediaType, "the body must not have a Content-Encoding")
-		return
-	}
-	plain, sse := wire.Accepts(r.Header)
-	if !plain && !sse {
-		front.Refuse(w, http.StatusNotAcceptable, "Accept allows neither "+wire.MediaJSON+" nor "+wire.MediaSSE)
+	plain, _, ok := front.Negotiate(w, r)
+	if !ok {
 		return
 	}
 	body, done, err := f.bodies.Read(w, r)

@@ -98,9 +98,6 @@ func (g *parityGroup) check() error {
 	return nil
 }
 
-// inputs counts what is put in: calls, and configurations that are refused.
-func (g *parityGroup) inputs() int { return max(1, len(g.Calls)) }
-
 // hooks and kind are those of the group's entry, or else of its set.
 func (s *paritySet) hooks(g *parityGroup) []string {
 	if len(g.Hooks) > 0 {
