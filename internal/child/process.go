@@ -45,6 +45,7 @@ type process struct {
 	closer *time.Timer    // kills it after it closed its output; guarded by mu
 
 	mu      sync.Mutex
+	reaped  bool               // its number may be another process's
 	waiting map[string]*waiter // by id
 	unsent  [][]byte           // what nobody waits for: answers to its requests, cancellations
 	garbage string             // the first line that was no message
@@ -117,10 +118,15 @@ func (p *process) reap() {
 	pid := p.cmd.Process.Pid
 	if waitDead(pid) {
 		killGroup(pid) // it is not reaped yet, so the number is still its own
-		p.exit = p.cmd.Wait()
+		p.mu.Lock()    // see signal; it is dead, so this does not take long
+		p.exit, p.reaped = p.cmd.Wait(), true
+		p.mu.Unlock()
 	} else {
 		p.exit = p.cmd.Wait()
 		killGroup(pid)
+		p.mu.Lock()
+		p.reaped = true
+		p.mu.Unlock()
 	}
 	cut := time.AfterFunc(drainTime, func() {
 		p.stdout.Close()
@@ -138,6 +144,15 @@ func (p *process) reap() {
 	p.writer.Wait()
 	p.s.o.Logger.Info(p.s.o.Role+" process ended", "pid", pid, "how", p.how())
 	close(p.done)
+}
+
+// signal does something to the process's group, as long as the number is its own.
+func (p *process) signal(step func(pid int)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		step(p.cmd.Process.Pid)
+	}
 }
 
 func (p *process) how() string {
@@ -197,7 +212,7 @@ func (p *process) stop(ctx context.Context) {
 			return
 		case <-timer.C:
 			p.s.o.Logger.WarnContext(ctx, p.s.o.Role+" process does not end by itself", "pid", p.cmd.Process.Pid)
-			step(p.cmd.Process.Pid)
+			p.signal(step)
 		}
 	}
 }

@@ -25,8 +25,7 @@ func (p *process) read() {
 		default:
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			pid := p.cmd.Process.Pid
-			p.closer = time.AfterFunc(p.s.o.StopTimeout, func() { killGroup(pid) })
+			p.closer = time.AfterFunc(p.s.o.StopTimeout, func() { p.signal(killGroup) })
 			return
 		}
 	}

@@ -167,7 +167,7 @@ func (i *Info) set(d *decoder, key []byte, value json.RawMessage) {
 		i.Priority = d.number(key, value)
 	case "hooks":
 		i.Hooks = []plugin.Hook{}
-		for _, name := range d.texts(key, value) {
+		for _, name := range d.texts(key, value, maxHooks) {
 			if hook := plugin.Hook(name); !slices.Contains(i.Hooks, hook) {
 				i.Hooks = append(i.Hooks, hook)
 			}
@@ -185,13 +185,25 @@ func (d *decoder) word(key []byte, value json.RawMessage, known func(string) boo
 	return text
 }
 
-func (d *decoder) texts(key []byte, value json.RawMessage) []string {
+// What a server may list. Each call looks through it, and each answer is compared
+// with the one before.
+const (
+	maxHooks    = 256
+	maxPatterns = 10_000 // of all conditions
+)
+
+// texts reads an array of at most so many.
+func (d *decoder) texts(key []byte, value json.RawMessage, most int) []string {
 	if wire.Kind(value) != '[' {
 		d.fail("%s.%s is not an array", d.in, key)
 		return nil
 	}
 	texts := []string{}
 	for one := range wire.Elements(value) {
+		if len(texts) >= most {
+			d.fail("%s.%s is too long", d.in, key)
+			break
+		}
 		texts = append(texts, d.text(key, one))
 	}
 	return texts
@@ -205,7 +217,12 @@ func (d *decoder) conditions(key []byte, value json.RawMessage) []report.Conditi
 		return nil
 	}
 	conditions := []report.Condition{}
+	left := maxPatterns
 	for one := range wire.Elements(value) {
+		if left--; left < 0 {
+			d.fail("%s.%s is too long", d.in, key)
+			return nil
+		}
 		if wire.Kind(one) != '{' {
 			d.fail("%s.%s holds something other than objects", d.in, key)
 			return nil
@@ -217,7 +234,8 @@ func (d *decoder) conditions(key []byte, value json.RawMessage) []report.Conditi
 		}
 		for name, list := range wire.Members(one) {
 			if into := lists[string(name)]; into != nil && !wire.IsNull(list) {
-				*into = d.texts(name, list)
+				*into = d.texts(name, list, left)
+				left -= len(*into)
 			}
 		}
 		conditions = append(conditions, c)

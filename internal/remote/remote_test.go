@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -139,14 +140,18 @@ func TestDescribe(t *testing.T) {
 		text   string
 		hint   string
 	}{
-		"known":          {config: `{"name":"P","kind":null,"hooks":["a","b","a"],"priority":5,"future":1}`, hooks: []plugin.Hook{"a", "b"}},
-		"no hooks named": {config: `{"name":"P"}`, hooks: plugin.Hooks()},
-		"unknown":        {config: `{}`, kind: NotDeclared, text: "does not have this plugin", hint: "this server has: Other"},
-		"null":           {config: `null`, kind: NotDeclared},
-		"other case":     {config: `{"name":"p"}`, kind: NotDeclared, hint: "called p"},
-		"other plugin":   {config: `{"name":"Q"}`, kind: BadAnswer, text: `got "Q"`},
-		"garbage":        {config: `hello`, kind: BadAnswer, text: "not JSON"},
-		"hooks no list":  {config: `{"name":"P","hooks":"all"}`, kind: BadAnswer, text: "config.hooks is not an array"},
+		"known":               {config: `{"name":"P","kind":null,"hooks":["a","b","a"],"priority":5,"future":1}`, hooks: []plugin.Hook{"a", "b"}},
+		"no hooks named":      {config: `{"name":"P"}`, hooks: plugin.Hooks()},
+		"unknown":             {config: `{}`, kind: NotDeclared, text: "does not have this plugin", hint: "this server has: Other"},
+		"null":                {config: `null`, kind: NotDeclared},
+		"other case":          {config: `{"name":"p"}`, kind: NotDeclared, hint: "called p"},
+		"other plugin":        {config: `{"name":"Q"}`, kind: BadAnswer, text: `got "Q"`},
+		"garbage":             {config: `hello`, kind: BadAnswer, text: "not JSON"},
+		"hooks no list":       {config: `{"name":"P","hooks":"all"}`, kind: BadAnswer, text: "config.hooks is not an array"},
+		"too many hooks":      {config: configured(many(257)), kind: BadAnswer, text: "config.hooks is too long"},
+		"as many hooks":       {config: configured(many(2)), hooks: []plugin.Hook{"h0", "h1"}},
+		"too many conditions": {config: `{"name":"P","conditions":[` + strings.Repeat(`{},`, 10_000) + `{}]}`, kind: BadAnswer, text: "config.conditions is too long"},
+		"too many patterns":   {config: `{"name":"P","conditions":[{"tools":` + many(6000) + `,"prompts":` + many(6000) + `}]}`, kind: BadAnswer, text: "config.prompts is too long"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +175,15 @@ func TestDescribe(t *testing.T) {
 			}
 		})
 	}
+}
+
+// many is a list of so many names.
+func many(n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"h%d"`, i)
+	}
+	return "[" + strings.Join(names, ",") + "]"
 }
 
 func TestHooksOfTheEntryWin(t *testing.T) {

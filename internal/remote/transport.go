@@ -332,6 +332,9 @@ func isMalformed(err error) bool {
 // or the length of a body, says so and closes, and then whether write or read
 // notices first is chance. It returns nil when there is an answer to read.
 func (c *conn) reason(writeErr error) error {
+	if errors.Is(writeErr, os.ErrDeadlineExceeded) {
+		return writeErr // there is no time left to wait
+	}
 	if err := c.SetReadDeadline(time.Now().Add(alertGrace)); err != nil {
 		return writeErr
 	}

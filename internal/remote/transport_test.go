@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,22 @@ type broken struct {
 func (b *broken) Write([]byte) (int, error)       { return 0, syscall.EPIPE }
 func (b *broken) Read(p []byte) (int, error)      { return b.read(p) }
 func (b *broken) SetReadDeadline(time.Time) error { return nil }
+
+// late does not get its writes done in time.
+type late struct{ broken }
+
+func (l *late) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// TestAWriteThatIsTooLateEndsTheCall: a server that does not read what it is sent
+// must not hold the call up beyond its time.
+func TestAWriteThatIsTooLateEndsTheCall(t *testing.T) {
+	read := false
+	c := newConn(&late{broken{read: func([]byte) (int, error) { read = true; return 0, io.EOF }}})
+	_, err := post(c) //nolint:bodyclose // there is none
+	if !errors.Is(err, os.ErrDeadlineExceeded) || read {
+		t.Errorf("got %v, waited for a reason: %v", err, read)
+	}
+}
 
 // TestAFailedWriteTellsWhy: a server that refuses says why, and closes; the
 // write may fail before the reason was read.
