@@ -1,13 +1,33 @@
-// Command interop runs the gateway between software that others have written:
-// npm's server-everything behind it, over stdio and over HTTP, with each answer
-// compared to the one that the server gives directly; and the official clients
-// in front of it. A plugin over mutual TLS is in the path throughout.
+// Command interop tries Sallyport with software that others have written.
 //
 //	go run ./test/interop [-conformance] [-only part,part] [-write] bin/sallyport
 //
-// What it needs it installs by name and version into .tools/interop. Where npm,
-// Python or a registry is missing it says so and goes on without; with
-// REQUIRE_TOOLS=1 that is a failure. Everything listens on loopback only.
+// It has these parts, each by itself with -only, and each in the file of its name
+// and those that begin with it:
+//
+//	everything            npm's server-everything behind the gateway, over stdio and
+//	                      HTTP: each answer is compared to the one it gives directly
+//	clients               the official clients in front of the gateway
+//	contextforge-config   config check on the plugin file that ContextForge ships
+//	contextforge-client   ContextForge's plugin managers call our plugin servers,
+//	                      native kinds and the plugin of allhooks
+//	contextforge-servers  ContextForge's plugin servers under our gateway, with a
+//	                      plugin of ours in Python; what harms servers, too
+//	parity                ContextForge's native plugins and ours on the same inputs,
+//	                      which are in testdata/parity
+//
+// With -conformance it runs the official conformance suite instead. In the first
+// two parts a plugin over mutual TLS is in the path throughout. What parts
+// have in common: lab.go starts what is under test, process.go is one process,
+// peer.go an MCP client that shows bytes as they come, tap.go and relay.go stand
+// in between and note what passes, mirror.go is an upstream that remembers what it
+// was asked, json.go looks into JSON, and table.go is what comes of it all: the
+// table of docs/compatibility.md.
+//
+// What it needs tools.go and contextforge_install.go install, by name and version,
+// into .tools/interop. Where npm, Python or a registry is missing it says so and
+// goes on without; with REQUIRE_TOOLS=1 that is a failure. Everything listens on
+// loopback only.
 package main
 
 import (

@@ -229,13 +229,6 @@ func plain(value any) any {
 	return value
 }
 
-// decodeNumbers decodes JSON with its numbers as they are written.
-func decodeNumbers(text []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	return dec.Decode(into)
-}
-
 // judge says what there is between ours and the seed's: nothing, what is listed,
 // or a fault. meant reports that it is listed.
 func (c *parityCall) judge(ours, reference outcome) (meant bool, err error) {

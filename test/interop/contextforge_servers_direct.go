@@ -108,40 +108,6 @@ func (st *stage) direct(ctx context.Context) error {
 	return nil
 }
 
-// withoutNulls removes null members, but those of the free-form objects, which
-// have a number beside them.
-func withoutNulls(raw json.RawMessage) json.RawMessage {
-	var value any
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if dec.Decode(&value) != nil {
-		return raw
-	}
-	strip(value)
-	out, err := json.Marshal(value)
-	if err != nil {
-		return raw
-	}
-	return out
-}
-
-func strip(value any) {
-	switch value := value.(type) {
-	case []any:
-		for _, item := range value {
-			strip(item)
-		}
-	case map[string]any:
-		_, free := value["n"]
-		for name, member := range value {
-			if member == nil && !free {
-				delete(value, name)
-			}
-			strip(member)
-		}
-	}
-}
-
 // conforms runs plugin-test against the server. What it may warn of is what the
 // reference does otherwise than the protocol; nothing may fail.
 func (st *stage) conforms(ctx context.Context) error {

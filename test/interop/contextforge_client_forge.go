@@ -80,10 +80,10 @@ func (l *lab) newForge(ctx context.Context) (*forge, error) {
 	}
 	// The guide's own certificates, as its users have them; and a CA that nobody knows.
 	for _, args := range [][]string{
-		{"certs", "all", "--config", "cf/gateway.yaml", "--dir", "cf/certs"},
-		{"certs", "ca", "--dir", "cf/strange", "--profile", "modern"},
+		{"all", "--config", "cf/gateway.yaml", "--dir", "cf/certs"},
+		{"ca", "--dir", "cf/strange", "--profile", "modern"},
 	} {
-		if err := brief(l.command(ctx, l.binary, args...)); err != nil {
+		if err := l.certs(ctx, args...); err != nil {
 			return nil, err
 		}
 	}

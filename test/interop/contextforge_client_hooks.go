@@ -122,55 +122,6 @@ func (r *hookReport) check(steps []hookStep) error {
 	return errors.Join(faults...)
 }
 
-// contains says what of want is not in got. Objects may have more members,
-// everything else has to be equal; numbers as they are written.
-func contains(want string, got json.RawMessage) error {
-	var both [2]any
-	for i, text := range []string{want, string(got)} {
-		d := json.NewDecoder(strings.NewReader(text))
-		d.UseNumber()
-		if err := d.Decode(&both[i]); err != nil {
-			return fmt.Errorf("%w: %s", err, text)
-		}
-	}
-	return within("", both[0], both[1])
-}
-
-func within(at string, want, got any) error {
-	switch w := want.(type) {
-	case map[string]any:
-		g, ok := got.(map[string]any)
-		if !ok {
-			return fmt.Errorf("%s: want an object, got %v", at, got)
-		}
-		for name, value := range w {
-			member, ok := g[name]
-			if !ok {
-				return fmt.Errorf("%s.%s is missing", at, name)
-			}
-			if err := within(at+"."+name, value, member); err != nil {
-				return err
-			}
-		}
-		return nil
-	case []any:
-		g, ok := got.([]any)
-		if !ok || len(g) != len(w) {
-			return fmt.Errorf("%s: want %v, got %v", at, want, got)
-		}
-		for i := range w {
-			if err := within(fmt.Sprintf("%s[%d]", at, i), w[i], g[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if want != got {
-		return fmt.Errorf("%s: want %v, got %v", at, want, got)
-	}
-	return nil
-}
-
 // knowsAll says which of a framework's hooks are not tried here.
 func knowsAll(hooks []string) error {
 	var missing []string

@@ -89,29 +89,6 @@ func (l *lab) newPython(ctx context.Context, era *contextForge, over string) (*p
 	return s, os.WriteFile(s.file, fmt.Appendf(nil, pythonFile, probeHooks, s.record, s.record, s.record), 0o600)
 }
 
-// freePort finds a port that is free, with the one of the health server, and is
-// given out once. Such ports are not those of clients, so that it stays free over
-// a restart.
-func (l *lab) freePort(ctx context.Context) (int, error) {
-	var err error
-	for range 50 {
-		l.ports++
-		port := 20000 + (os.Getpid()*50+l.ports)%10000
-		if err = errors.Join(free(ctx, port), free(ctx, port+1000)); err == nil {
-			return port, nil
-		}
-	}
-	return 0, err
-}
-
-func free(ctx context.Context, port int) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return err
-	}
-	return listener.Close()
-}
-
 // addr is where it listens.
 func (s *pythonServer) addr() string {
 	if s.over == overUnix {

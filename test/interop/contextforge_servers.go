@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,9 +18,8 @@ func (l *lab) contextForgeServers(ctx context.Context, t *table) error {
 	if err := l.write("python.yaml", "plugins:\n  - {name: Probe, kind: external}\n  - {name: Other, kind: external}\n"); err != nil {
 		return err
 	}
-	certs := l.command(ctx, l.binary, "certs", "all", "--config", "python.yaml", "--profile", "modern")
-	if out, err := certs.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", certs, err, out)
+	if err := l.certs(ctx, "all", "--config", "python.yaml", "--profile", "modern"); err != nil {
+		return err
 	}
 	const peer = "plugin server"
 	for _, era := range l.eras(t, peer) {
@@ -187,52 +185,6 @@ func (p *httpPeer) once(ctx context.Context, c call) (*reply, error) {
 	}
 	r.result, r.fault = a.result, a.fault
 	return r, err
-}
-
-// dig follows names and positions into JSON; nil where there is nothing.
-func dig(raw json.RawMessage, path ...any) json.RawMessage {
-	for _, step := range path {
-		switch step := step.(type) {
-		case string:
-			var object map[string]json.RawMessage
-			if json.Unmarshal(raw, &object) != nil {
-				return nil
-			}
-			raw = object[step]
-		case int:
-			var list []json.RawMessage
-			if json.Unmarshal(raw, &list) != nil || step >= len(list) {
-				return nil
-			}
-			raw = list[step]
-		}
-	}
-	return raw
-}
-
-// words is a string in JSON, or what stands there instead.
-func words(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		return string(raw)
-	}
-	return text
-}
-
-// sameValue compares JSON but for order and spaces. Numbers are compared in
-// their digits.
-func sameValue(a, b []byte) bool {
-	var values [2]any
-	for i, text := range [][]byte{a, b} {
-		dec := json.NewDecoder(bytes.NewReader(text))
-		dec.UseNumber()
-		if dec.Decode(&values[i]) != nil {
-			return false
-		}
-	}
-	x, errX := json.Marshal(values[0])
-	y, errY := json.Marshal(values[1])
-	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // want compares JSON with what is expected.
