@@ -63,7 +63,7 @@ func newRateLimiter(c plugin.Config) (plugin.Plugin, error) {
 	}
 	switch backend := s.choice("backend", "memory", "memory", "redis"); backend {
 	case "redis":
-		s.fail("backend", "counters shared through Redis do not exist yet; with memory each process counts for itself")
+		s.fail("backend", "there are no counters shared through Redis; with memory each process counts for itself")
 	default:
 	}
 	if raw, ok := s.members["by_tool"]; ok && string(raw) != "null" {

@@ -116,7 +116,7 @@ func TestRateLimiterConfigFaults(t *testing.T) {
 		{`{"by_tool":{"a":"1/m","b":"1"}}`, `by_tool.b: "1" is no rate such as 60/m`},
 		{`{"by_tool":["a"]}`, `by_tool: not an object of rates`},
 		{`{"by_usr":"1/m"}`, `by_usr: unknown key "by_usr" (known: by_user, by_tenant, by_tool, backend)`},
-		{`{"backend":"redis"}`, `backend: counters shared through Redis do not exist yet; with memory each process counts for itself`},
+		{`{"backend":"redis"}`, `backend: there are no counters shared through Redis; with memory each process counts for itself`},
 		{`{"backend":"disk"}`, `backend: "disk" is none of memory, redis`},
 	}
 	for _, tt := range tests {

@@ -38,7 +38,7 @@ var (
 
 // cannotDo are errors that have to be: to go on without would leave open what
 // the file closes.
-const cannotDo = "backend: counters shared through Redis do not exist yet"
+const cannotDo = "backend: there are no counters shared through Redis"
 
 func (l *lab) shippedFile(ctx context.Context, c *contextForge) (string, error) {
 	file := filepath.Join(c.plugins, "plugins", "config.yaml")
