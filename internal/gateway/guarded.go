@@ -45,6 +45,7 @@ type job struct {
 	q      *request
 	guard  guard
 	entry  *entry
+	former []binding       // of tools that a plugin has changed the call from
 	first  json.RawMessage // the pre hook's payload before any plugin saw it
 	shared *pipeline.Request
 	judged bool // plugins judge the result, so nothing may come before it
@@ -170,6 +171,7 @@ func (j *job) heard(hook plugin.Hook, out *pipeline.Outcome) {
 func (j *job) direct(e *entry) {
 	if old := j.entry; old != nil {
 		j.shared.FormerNames = append(j.shared.FormerNames, old.name, old.own)
+		j.former = append(j.former, old.params...)
 	}
 	j.entry = e
 	j.shared.OriginalName = e.own

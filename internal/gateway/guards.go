@@ -30,7 +30,7 @@ func (toolGuard) payload(q *request) json.RawMessage {
 
 func (toolGuard) params(j *job, payload json.RawMessage) (json.RawMessage, http.Header) {
 	params, arguments := j.withArguments(j.named(), payload)
-	headers := paramHeaders(wire.Member(payload, "headers"), j.entry.params, arguments)
+	headers := paramHeaders(wire.Member(payload, "headers"), j.former, j.entry.params, arguments)
 	maps.Copy(headers, setByPlugins(wire.Member(j.first, "headers"), wire.Member(payload, "headers")))
 	return params, headers
 }

@@ -190,9 +190,16 @@ type served struct {
 // serve starts a gateway in front of fake servers named up, up2, ….
 func serve(t *testing.T, cfg Config, entries []pipeline.Entry, fakes ...*fakeServer) *served {
 	t.Helper()
+	return serveWith(t, cfg, pipeline.Options{Timeout: 10 * time.Second}, entries, fakes...)
+}
+
+// serveWith does so with options for the pipeline.
+func serveWith(t *testing.T, cfg Config, o pipeline.Options, entries []pipeline.Entry, fakes ...*fakeServer) *served {
+	t.Helper()
 	log := &logLines{}
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	pipe, err := pipeline.New(entries, &pipeline.Options{Logger: logger, Timeout: 10 * time.Second})
+	o.Logger = logger
+	pipe, err := pipeline.New(entries, &o)
 	if err != nil {
 		t.Fatal(err)
 	}

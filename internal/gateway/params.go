@@ -125,13 +125,17 @@ func checkParams(h http.Header, params []binding, arguments json.RawMessage) *wi
 
 // paramHeaders are the Mcp-Param-* headers to the upstream: those that the tool
 // has, by the arguments as they are now, and the others as plugins left them.
-func paramHeaders(left json.RawMessage, params []binding, arguments json.RawMessage) http.Header {
+// Those of former tools, which the client set, tell of arguments as they were.
+func paramHeaders(left json.RawMessage, former, params []binding, arguments json.RawMessage) http.Header {
 	h := http.Header{}
 	for name, value := range wire.Members(left) {
 		key := http.CanonicalHeaderKey(string(name))
 		if text, ok := wire.String(value); ok && strings.HasPrefix(key, wire.HeaderParam) && isHeader(key, text) {
 			h[key] = []string{text}
 		}
+	}
+	for i := range former {
+		delete(h, former[i].header)
 	}
 	for i := range params {
 		delete(h, params[i].header)

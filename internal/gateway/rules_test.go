@@ -35,7 +35,7 @@ func TestRule_WhatTheClientSees(t *testing.T) {
 		return refusal403(plugin.Violation{Reason: "Not allowed", Description: "not this", Code: "no", Details: json.RawMessage(details), MCPCode: n})
 	}
 	boom := func() (*plugin.Result, error) {
-		return nil, &plugin.Error{Message: "boom", Code: "broken", Details: json.RawMessage(details)}
+		return nil, &plugin.Error{Message: "boom", Code: "broken", Details: json.RawMessage(details), MCPCode: -32602, Plugin: "Q"}
 	}
 	asError := func(n int) string {
 		return fmt.Sprintf(`{"code":%d,"message":"Plugin Violation: not this","data":{"description":"not this","details":%s,"plugin_error_code":"no","plugin_name":"P"}}`, n, details)
@@ -55,11 +55,18 @@ func TestRule_WhatTheClientSees(t *testing.T) {
 		{"a tool refused with a code", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, violation(code(-32603)), false, asError(-32603)},
 		{"a code that MCP reserves, the first", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, violation(code(-32000)), false, asError(-32602)},
 		{"a code that MCP reserves, the last", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, violation(code(-32099)), false, asError(-32602)},
+		{"a code that MCP reserves, within", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, violation(code(-32019)), false, asError(-32602)},
+		{"a code that MCP reserves, of its own errors", plugin.PromptPreFetch, plugin.PromptPostFetch, [2]string{"prompts/get", `{"name":"greet"}`}, violation(code(-32020)), false, asError(-32602)},
+		{"a code before", plugin.ResourcePreFetch, plugin.ResourcePostFetch, [2]string{"resources/read", `{"uri":"mem://a"}`}, violation(code(-31999)), false, asError(-31999)},
+		{"a code far beyond", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, violation(code(-32768)), false, asError(-32768)},
+		{"a violation of a reason alone", plugin.PromptPreFetch, plugin.PromptPostFetch, [2]string{"prompts/get", `{"name":"greet"}`}, refusal403(plugin.Violation{Reason: "Not allowed", Code: "no"}), false,
+			`{"code":-32602,"message":"Plugin Violation: Not allowed","data":{"description":"","details":{},"plugin_error_code":"no","plugin_name":"P"}}`},
 		{"a code beyond", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, violation(code(-32100)), false, asError(-32100)},
 		{"a code of one's own", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, violation(code(429)), false, asError(429)},
 		{"a prompt refused", plugin.PromptPreFetch, plugin.PromptPostFetch, [2]string{"prompts/get", `{"name":"greet"}`}, violation(nil), false, asError(-32602)},
 		{"a resource refused", plugin.ResourcePreFetch, plugin.ResourcePostFetch, [2]string{"resources/read", `{"uri":"mem://a"}`}, violation(code(42)), false, asError(42)},
 		{"a plugin that fails closed", plugin.ToolPreInvoke, plugin.ToolPostInvoke, [2]string{"tools/call", `{"name":"echo"}`}, boom, false, failed},
+		{"a resource's plugin that fails closed", plugin.ResourcePreFetch, plugin.ResourcePostFetch, [2]string{"resources/read", `{"uri":"mem://a"}`}, boom, false, failed},
 		{"a prompt's plugin that fails closed", plugin.PromptPreFetch, plugin.PromptPostFetch, [2]string{"prompts/get", `{"name":"greet"}`}, boom, false, failed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,8 +85,9 @@ func TestRule_WhatTheClientSees(t *testing.T) {
 							t.Fatalf("%s: no error: %s", hook, m.Result)
 						}
 						got = string(raw)
-						id, _ := wire.String(wire.Member(m.Error.Data, "request_id"))
-						got = strings.ReplaceAll(got, `"`+id+`"`, `"ID"`)
+						if id, ok := wire.String(wire.Member(m.Error.Data, "request_id")); ok {
+							got = strings.ReplaceAll(got, `"`+id+`"`, `"ID"`)
+						}
 					}
 					if diff := cmp.Diff(plain(t, c.want), plain(t, got)); diff != "" {
 						t.Errorf("%s (-want +got):\n%s", hook, diff)
