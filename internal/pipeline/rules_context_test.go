@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +82,44 @@ func TestRule_ContextOverTheHooksOfOneRequest(t *testing.T) {
 }
 
 func itoa(n int) string { raw, _ := json.Marshal(n); return string(raw) }
+
+// A plugin's own state and metadata are what it leaves, and empty when it leaves
+// none. Global state is everybody's: what one adds or overwrites is there for the
+// next, and as in the reference none can take away what others have put there.
+func TestRule_NobodyTakesGlobalStateAway(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		var saw []string
+		look := func(name string, leaves *plugin.Context) does {
+			return func(_ context.Context, _ plugin.Hook, _ json.RawMessage, c *plugin.Context) (*plugin.Result, error) {
+				raw, err := json.Marshal([]any{name, c.State, c.Metadata, c.GlobalContext.State})
+				if err != nil {
+					return nil, err
+				}
+				saw = append(saw, string(raw))
+				c.State, c.Metadata, c.GlobalContext.State = leaves.State, leaves.Metadata, leaves.GlobalContext.State
+				return plugin.Continue(), nil
+			}
+		}
+		one := plugin.Object{"x": json.RawMessage("1")}
+		a, b := &plugin.Context{State: one, Metadata: one}, &plugin.Context{GlobalContext: plugin.GlobalContext{State: plugin.Object{"x": json.RawMessage("2")}}}
+		p := at.make(t, nil, pipeline.Entry{Name: "A", Plugin: look("A", a)}, pipeline.Entry{Name: "B", Plugin: look("B", b)})
+		req := request()
+		req.Global.State = plugin.Object{"g": json.RawMessage("1")}
+		for range 2 {
+			p.Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(given), req)
+			// A context in which nothing is left does not come back over the wire.
+			a.State, a.Metadata, a.GlobalContext.State = nil, nil, plugin.Object{"y": json.RawMessage("3")}
+		}
+		p.Run(t.Context(), plugin.ToolPostInvoke, json.RawMessage(`{"name":"t","result":1}`), req)
+		want := []string{
+			`["A",{},{},{"g":1}]`, `["B",{},{},{"g":1}]`, `["A",{"x":1},{"x":1},{"g":1,"x":2}]`, `["B",{},{},{"g":1,"x":2,"y":3}]`,
+			`["A",{},{},{"g":1,"x":2,"y":3}]`, `["B",{},{},{"g":1,"x":2,"y":3}]`,
+		}
+		if !slices.Equal(saw, want) {
+			t.Errorf("they saw\n%s, want\n%s", strings.Join(saw, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
 
 // Of a plugin that fails nothing is kept.
 func TestRule_AFailureLeavesNoState(t *testing.T) {

@@ -222,6 +222,10 @@ func TestRule_ShapeOfTheAnswer(t *testing.T) {
 			plugin.Continue(), func(c *plugin.Context) { c.State["n"] = json.RawMessage("9007199254740993") },
 			`{"plugin_name":"P","result":{"continue_processing":true},"context":{"global_context":{"request_id":"r1","user":"u","metadata":{"m":null},"state":{}},"state":{"n":9007199254740993},"metadata":{}}}`,
 		},
+		"own metadata": {
+			plugin.Continue(), func(c *plugin.Context) { c.Metadata["m"] = json.RawMessage("null") },
+			`{"plugin_name":"P","result":{"continue_processing":true},"context":{"global_context":{"request_id":"r1","user":"u","metadata":{"m":null},"state":{}},"state":{},"metadata":{"m":null}}}`,
+		},
 		"global state": {
 			plugin.Continue(), func(c *plugin.Context) {
 				c.GlobalContext.State["s"], c.GlobalContext.Metadata["m"], c.GlobalContext.RequestID = json.RawMessage("1"), json.RawMessage("1"), "r2"
@@ -241,5 +245,26 @@ func TestRule_ShapeOfTheAnswer(t *testing.T) {
 				t.Errorf("isError %v, got\n%s, want\n%s", isError, text, c.want)
 			}
 		})
+	}
+}
+
+// The error object of a plugin that fails: its own words as it chose them, and
+// the defaults for what it did not say; nothing it left in its context goes back.
+func TestRule_ShapeOfAnError(t *testing.T) {
+	for want, failure := range map[string]error{
+		`{"message":"quota","plugin_name":"P","code":"","details":{},"mcp_error_code":-32603}`: &plugin.Error{Message: "quota"},
+		`{"message":"quota","plugin_name":"Inner","code":"Q","details":{"n":9007199254740993,"z":null},"mcp_error_code":-32001}`: fmt.Errorf("wrapped: %w",
+			&plugin.Error{Message: "quota", Plugin: "Inner", Code: "Q", Details: json.RawMessage(`{"n":9007199254740993,"z":null}`), MCPCode: -32001}),
+		`{"message":"no details","plugin_name":"P","code":"","details":{},"mcp_error_code":-32603}`:                                        &plugin.Error{Message: "no details", Details: json.RawMessage(`[1]`)},
+		`{"message":"the plugin failed; the log of its server says why","plugin_name":"P","code":"","details":{},"mcp_error_code":-32603}`: errSecret,
+	} {
+		base := start(t, nil, entry(func(_ context.Context, _ plugin.Hook, _ json.RawMessage, pc *plugin.Context) (*plugin.Result, error) {
+			pc.State["n"] = json.RawMessage("1")
+			return nil, failure
+		}))
+		text, isError := toolText(t, post(t, base, hookMessage(`{"name":"t"}`, testContext)))
+		if isError || text != `{"plugin_name":"P","error":`+want+`}` {
+			t.Errorf("isError %v, got\n%s, want the error\n%s", isError, text, want)
+		}
 	}
 }
