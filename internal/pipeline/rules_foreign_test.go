@@ -3,7 +3,7 @@ package pipeline_test
 import (
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/sallyport-mcp/sallyport/internal/pipeline"
 	"github.com/sallyport-mcp/sallyport/internal/remote"
-	"github.com/sallyport-mcp/sallyport/internal/wire"
 	"github.com/sallyport-mcp/sallyport/plugin"
 )
 
@@ -24,20 +23,24 @@ type foreign struct {
 }
 
 func (f *foreign) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	m, parseErr := wire.Parse(body, 1<<20)
-	if err != nil || parseErr != nil {
-		http.Error(w, "no message", http.StatusBadRequest)
+	var m struct {
+		ID     json.RawMessage
+		Params struct {
+			Name      string
+			Arguments json.RawMessage
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	name, _ := wire.String(wire.Member(m.Params, "name"))
 	text := f.config
-	if name == "invoke_hook" {
-		f.asked, text = string(wire.Member(m.Params, "arguments")), f.answer
+	if m.Params.Name == "invoke_hook" {
+		f.asked, text = string(m.Params.Arguments), f.answer
 	}
-	result := append(wire.AppendString([]byte(`{"resultType":"complete","content":[{"type":"text","text":`), text), `}]}`...)
-	w.Header().Set("Content-Type", wire.MediaJSON)
-	_, _ = w.Write(wire.AppendResult(nil, m.ID, result))
+	quoted, _ := json.Marshal(text)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","content":[{"type":"text","text":%s}]}}`, m.ID, quoted)
 }
 
 // pipelineOf is one with plugin P on that server.
