@@ -62,9 +62,11 @@ func (p *sqlSanitizer) Invoke(ctx context.Context, hook plugin.Hook, payload jso
 		if !isText(hook, at) || !p.scans(at[1:]) {
 			return s, nil
 		}
-		text := &sqlText{sql: s, readings: []string{s}}
+		text := &sqlText{sql: s}
 		if p.strip {
 			text.readings = withoutComments(s)
+		} else {
+			text.readings = withVersions(s)
 		}
 		found, err := p.find(ctx, text)
 		if err != nil {

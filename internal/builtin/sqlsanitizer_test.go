@@ -40,6 +40,23 @@ func TestSQLSanitizerFindsRiskyStatements(t *testing.T) {
 		{"a comment sign in a literal", "UPDATE t SET a='--' WHERE id=1", ""},
 		{"apostrophes of a sentence hide nothing", "don't DELETE FROM t, can't", noDelete},
 		{"beyond ASCII", "UPDATE größe SET a=1", noUpdate},
+		{"other space", "DELETE\vFROM t", noDelete},
+		{"Unicode's space", "UPDATE\u00a0t SET a=1", noUpdate},
+		{"MySQL's modifiers", "DELETE LOW_PRIORITY quick FROM t", noDelete},
+		{"SQL Server's TOP", "DELETE TOP (10) PERCENT FROM t", noDelete},
+		{"a quoted name without a space", "UPDATE`t`SET a=1", noUpdate},
+		{"quotes of Markdown and JSON", "say `update` and {\"update\":\"x\"}", ""},
+		{"where as the name of a result", "DELETE FROM t RETURNING id AS where", noDelete},
+		{"where as a variable", "DELETE FROM t ORDER BY @where", noDelete},
+		{"where in brackets", "DELETE FROM t OUTPUT deleted.id AS [where]", noDelete},
+		{"an alias before where", "DELETE FROM t AS was WHERE was.id=1", ""},
+		{"where in PostgreSQL's dollars", "DELETE FROM t RETURNING $x$ where $x$", noDelete},
+		{"parameters are no dollar quotes", "UPDATE t SET a=$1 WHERE b=$2", ""},
+		{"where in Oracle's quotes", "DELETE FROM t RETURNING q'[it's where]'", noDelete},
+		{"a MySQL comment that runs", "SELECT 1 WHERE 1; /*!50000DELETE FROM t*/", noDelete},
+		{"no MySQL comment", "SELECT 1 WHERE 5--1; DELETE FROM t", noDelete},
+		{"a comment that ends early in SQLite", `SELECT 1 WHERE 1; SELECT '\'; /* /* */ DELETE FROM t; SELECT '`, noDelete},
+		{"a backslash in PostgreSQL", `SELECT 1 WHERE 1; SELECT E'\' /* ', 1 # 1; DELETE FROM t; SELECT '*/'`, noDelete},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -54,6 +71,16 @@ func TestSQLSanitizerFindsRiskyStatements(t *testing.T) {
 				t.Errorf("got %s\nwant %s", violation, want)
 			}
 		})
+	}
+}
+
+func TestSQLSanitizerLooksIntoCommentsThatRun(t *testing.T) {
+	p := mustPlugin(t, "plugins.sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin", `{"strip_comments":false}`)
+	for sql, passes := range map[string]bool{"/*!50000DROP TABLE t*/": false, "/*50000DROP TABLE t*/": true} {
+		payload := string(encode(map[string]any{"name": "x", "args": map[string]any{"q": sql}}))
+		if _, _, violation := verdict(t, p, "tool_pre_invoke", payload, nil); (violation == "") != passes {
+			t.Errorf("%s: %s", sql, violation)
+		}
 	}
 }
 

@@ -4,23 +4,33 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/sallyport-mcp/sallyport/internal/pyre"
 )
 
 // dialect is what differs between databases in where a comment or a literal
-// ends. A text is judged under both, because which one will read it is not
+// ends. A text is judged under all of them, because which one will read it is not
 // known, and what is harmless in one can be a whole statement in the other.
 type dialect struct {
 	nested    bool // /* /* */ */ is one comment
 	backslash bool // a backslash escapes the quote that follows
-	hash      bool // # starts a comment
+	hash      bool // # starts a comment, and -- only with space after it
+	versions  bool // what is in /*! or /*!50000 runs
+	dollars   bool // $$ and $name$ are quotes, and E'' has backslashes
+	brackets  bool // q'[' and the like are quotes
 }
 
 var (
-	standardSQL = dialect{nested: true}
-	mySQL       = dialect{backslash: true, hash: true}
+	mySQL    = dialect{backslash: true, hash: true, versions: true}
+	dialects = []dialect{
+		{nested: true}, // the standard's, and SQL Server's
+		mySQL,
+		{nested: true, dollars: true}, // PostgreSQL's
+		{},                            // SQLite's
+		{brackets: true},              // Oracle's
+	}
 )
 
 // sqlSpan is a part of a text: a comment or a literal.
@@ -41,7 +51,16 @@ func (d dialect) spans(s string, found func(at sqlSpan)) {
 		switch c := s[i]; {
 		case c == '\'' || c == '"' || c == '`':
 			end, comment = d.literal(s, i), false
-		case strings.HasPrefix(s[i:], "--"), c == '#' && d.hash && !isOperator(s[i+1:]):
+		case c == '$':
+			if end = d.dollar(s, i); end == 0 {
+				i++
+				continue
+			}
+			comment = false
+		case d.versions && strings.HasPrefix(s[i:], "/*!"):
+			for end = i + len("/*!"); end < len(s) && end < i+len("/*!000000") && isDigit(s[end]); end++ {
+			}
+		case strings.HasPrefix(s[i:], "--") && (!d.hash || i+2 == len(s) || s[i+2] <= ' '), c == '#' && d.hash && !isOperator(s[i+1:]):
 			if end = strings.IndexByte(s[i:], '\n'); end >= 0 {
 				end += i // the newline stays
 			} else {
@@ -63,7 +82,7 @@ func (d dialect) spans(s string, found func(at sqlSpan)) {
 }
 
 // sqlStarts are the bytes that comments and literals start with.
-var sqlStarts = classOf("'\"`-#/")
+var sqlStarts = classOf("'\"`-#/$")
 
 // isOperator reports whether a # goes on as one of PostgreSQL's operators.
 func isOperator(rest string) bool {
@@ -73,15 +92,53 @@ func isOperator(rest string) bool {
 // literal returns where the literal or quoted name at i ends, -1 if nowhere. A
 // doubled quote ends one and begins another, which comes to the same.
 func (d dialect) literal(s string, i int) int {
+	if d.brackets && s[i] == '\'' && prefixedBy(s, i, 'q') && i+1 < len(s) {
+		closing := s[i+1]
+		if at := strings.IndexByte("[{(<", closing); at >= 0 {
+			closing = "]})>"[at]
+		}
+		end := strings.Index(s[i+2:], string([]byte{closing, '\''}))
+		if end < 0 {
+			return -1
+		}
+		return i + 2 + end + 2
+	}
+	backslash := d.backslash || d.dollars && s[i] == '\'' && prefixedBy(s, i, 'e')
 	for j := i + 1; j < len(s); j++ {
 		switch {
 		case s[j] == s[i]:
 			return j + 1
-		case s[j] == '\\' && d.backslash:
+		case s[j] == '\\' && backslash:
 			j++
 		}
 	}
 	return -1
+}
+
+// prefixedBy reports whether a letter, in any case, stands by itself before i.
+func prefixedBy(s string, i int, letter byte) bool {
+	return i > 0 && s[i-1]|0x20 == letter && !wordBefore(s, i-1)
+}
+
+// dollar returns where the literal that a $ at i starts ends, -1 if nowhere; 0 says
+// that it starts none.
+func (d dialect) dollar(s string, i int) int {
+	if !d.dollars || wordBefore(s, i) {
+		return 0
+	}
+	end := i + 1
+	for end < len(s) && end-i < 64 && (isWord(s[end]) || s[end] >= utf8.RuneSelf) {
+		end++
+	}
+	if end == len(s) || s[end] != '$' || isDigit(s[i+1]) {
+		return 0
+	}
+	end++
+	at := strings.Index(s[end:], s[i:end])
+	if at < 0 {
+		return -1
+	}
+	return end + at + end - i
 }
 
 // block returns where the comment at i ends, -1 if nowhere.
@@ -154,6 +211,23 @@ func withoutComments(sql string) []string {
 	return []string{stripped.String(), joined.String()}
 }
 
+// withVersions are the readings of a text in which comments stay: as it is, and as
+// MySQL reads it, which runs what is in a comment that names a version.
+func withVersions(sql string) []string {
+	if !strings.Contains(sql, "/*!") {
+		return []string{sql}
+	}
+	b := []byte(sql)
+	mySQL.spans(sql, func(at sqlSpan) {
+		if strings.HasPrefix(sql[at.from:], "/*!") {
+			for i := at.from; i < at.to; i++ {
+				b[i] = ' '
+			}
+		}
+	})
+	return []string{sql, string(b)}
+}
+
 // growTogether reports whether two bytes mean something else side by side than
 // with a comment between them: one word, or the start or end of a comment.
 func growTogether(a, b byte) bool {
@@ -182,7 +256,7 @@ func (t *sqlText) inDialects() []string {
 		texts = append(texts, t.readings[0])
 	}
 	for _, text := range texts {
-		for _, d := range []dialect{standardSQL, mySQL} {
+		for _, d := range dialects {
 			if code := string(d.code(text)); !slices.Contains(t.codes, code) {
 				t.codes = append(t.codes, code)
 			}
@@ -195,25 +269,60 @@ func (t *sqlText) inDialects() []string {
 type needy struct {
 	verb   *pyre.Regexp // without which there is none
 	begins func(s string, i int) (end int, ok bool)
+
+	// glued is begins for a name in quotes without a space before it; nil is never.
+	// It holds for code alone: what is quoted in JSON or Markdown looks the same.
+	glued func(s string, i int) (end int, ok bool)
 }
 
 var (
-	deleteFrom = needy{mustWord("DELETE"), func(s string, i int) (int, bool) {
+	deleteFrom = needy{verb: mustWord("DELETE"), begins: func(s string, i int) (int, bool) {
 		end, ok := verbAt(s, i, "DELETE")
 		if ok {
-			end, ok = wordAt(s, end, "FROM")
+			end, ok = wordAt(s, passModifiers(s, end), "FROM")
 		}
 		return end, ok && !wordAfter(s, end)
 	}}
-	updateSome = needy{mustWord("UPDATE"), func(s string, i int) (int, bool) {
+	updateSome = needy{verb: mustWord("UPDATE"), begins: func(s string, i int) (int, bool) {
 		end, ok := verbAt(s, i, "UPDATE")
 		if !ok || end == len(s) || !isWord(s[end]) && s[end] < utf8.RuneSelf && strings.IndexByte("\"`[", s[end]) < 0 {
 			return 0, false
 		}
 		_, size := utf8.DecodeRuneInString(s[end:])
 		return end + size, true
+	}, glued: func(s string, i int) (int, bool) {
+		end, ok := wordAt(s, i, "UPDATE")
+		return end, ok && !wordBefore(s, i) && end < len(s) && strings.IndexByte("\"`", s[end]) >= 0
 	}}
 )
+
+// modifiers may stand between DELETE and FROM in MySQL and SQL Server, and a
+// number after TOP.
+var modifiers = []string{"LOW_PRIORITY", "QUICK", "IGNORE", "TOP", "PERCENT"}
+
+// passModifiers passes the modifiers at i, and what belongs to them.
+func passModifiers(s string, i int) int {
+	for start := i; ; {
+		end := i
+		for end < len(s) && (isWord(s[end]) || s[end] == '@') {
+			end++
+		}
+		word := s[i:end]
+		switch {
+		case end == i && i > start && i < len(s) && s[i] == '(':
+			if end = strings.IndexByte(s[i:min(len(s), i+maxTop)], ')'); end < 0 {
+				return i
+			}
+			end += i + 1
+		case end == i, !isDigit(word[0]) && word[0] != '@' && !slices.ContainsFunc(modifiers, func(m string) bool { return strings.EqualFold(m, word) }):
+			return i
+		}
+		i = passSpace(s, end)
+	}
+}
+
+// maxTop bounds what is looked through after a TOP.
+const maxTop = 256
 
 // mustWord compiles a word that is found in any case.
 func mustWord(word string) *pyre.Regexp {
@@ -244,15 +353,38 @@ func verbAt(s string, i int, verb string) (end int, ok bool) {
 	if !ok || wordBefore(s, i) {
 		return 0, false
 	}
-	for end = from; end < len(s) && strings.IndexByte(" \t\n\f\r", s[end]) >= 0; end++ {
-	}
+	end = passSpace(s, from)
 	return end, end > from
+}
+
+// passSpace passes what databases take for space: for some of them that is
+// every control character, and what Unicode calls so.
+func passSpace(s string, i int) int {
+	for i < len(s) {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r > ' ' && !unicode.IsSpace(r) {
+			break
+		}
+		i += size
+	}
+	return i
 }
 
 // whereAt passes a WHERE.
 func whereAt(s string, i int) (end int, ok bool) {
 	end, ok = wordAt(s, i, "WHERE")
-	return end, ok && !wordBefore(s, i) && !wordAfter(s, end)
+	return end, ok && !wordBefore(s, i) && !wordAfter(s, end) && !isNameAt(s, i)
+}
+
+// isNameAt reports whether what stands before a keyword makes it a name: of a
+// variable, of a column of something, of what an AS names.
+func isNameAt(s string, i int) bool {
+	if i > 0 && strings.IndexByte("@:$.[", s[i-1]) >= 0 {
+		return true
+	}
+	rest := strings.TrimRightFunc(s[:i], func(r rune) bool { return r <= ' ' || unicode.IsSpace(r) })
+	n := len(rest) - len("AS")
+	return n >= 0 && len(rest) < i && strings.EqualFold(rest[n:], "AS") && !wordBefore(rest, n)
 }
 
 // lacks reports whether a text has such a statement and no WHERE for it. What
@@ -265,6 +397,13 @@ func (n needy) lacks(t *sqlText) bool {
 		return true
 	}
 	return (n.mayBeIn(t.sql) || n.mayBeIn(text)) && slices.ContainsFunc(t.inDialects(), n.lacksIn)
+}
+
+func (n needy) isGlued(code string, i int) (end int, ok bool) {
+	if n.glued == nil {
+		return 0, false
+	}
+	return n.glued(code, i)
 }
 
 func (n needy) mayBeIn(s string) bool {
@@ -315,6 +454,8 @@ func (n needy) lacksIn(code string) bool {
 			}
 		default:
 			if at, ok := n.begins(code, i); ok {
+				waiting[top], end = true, at
+			} else if at, ok := n.isGlued(code, i); ok {
 				waiting[top], end = true, at
 			} else if at, ok := whereAt(code, i); ok {
 				waiting[top], end = false, at
