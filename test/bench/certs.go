@@ -50,9 +50,6 @@ func (s *settings) certificates(ctx context.Context) error {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// duration lets a count divide a duration.
-func duration(n int) time.Duration { return time.Duration(n) }
-
 // expense sums up what commands cost.
 type expense struct{ cpu, wall time.Duration }
 

@@ -191,7 +191,7 @@ func (s *settings) toolCalls(ctx context.Context, routes []*route, size int) err
 	}
 	for _, r := range routes {
 		r.samples, r.cpu = map[int]*sample{}, map[int]time.Duration{}
-		for _, callers := range []int{1, maxCallers} {
+		for _, callers := range callerCounts {
 			r.samples[callers] = &sample{name: r.name}
 			if err := measure(r, &sample{}, callers, s.duration/5); err != nil { // warm-up
 				return err
@@ -200,7 +200,7 @@ func (s *settings) toolCalls(ctx context.Context, routes []*route, size int) err
 		}
 	}
 	for range 2 * s.rounds {
-		for _, callers := range []int{1, maxCallers} {
+		for _, callers := range callerCounts {
 			for _, r := range routes {
 				if err := measure(r, r.samples[callers], callers, s.duration/3); err != nil {
 					return err
@@ -214,7 +214,7 @@ func (s *settings) toolCalls(ctx context.Context, routes []*route, size int) err
 func printToolCalls(size int, routes []*route) {
 	fmt.Printf("\ntools/call, arguments and result of %d bytes each; plugins behind mutual TLS, with one hook per call\n", size)
 	t := newTable("callers", "", "calls/s", "p50", "p99", "ratio", "its CPU per call", "added p50 per plugin")
-	for _, callers := range []int{1, maxCallers} {
+	for _, callers := range callerCounts {
 		var none time.Duration // p50 without plugins
 		direct := routes[0].samples[callers].perSecond()
 		for _, r := range routes {
@@ -222,11 +222,11 @@ func printToolCalls(size int, routes []*route) {
 			slices.Sort(m.took)
 			p50, cpu, added := m.quantile(.5), "", ""
 			if spent := r.cpu[callers]; spent > 0 {
-				cpu = micro(spent / duration(m.calls))
+				cpu = micro(spent / time.Duration(m.calls))
 			}
 			switch {
 			case r.plugins > 0:
-				added = micro((p50 - none) / duration(r.plugins))
+				added = micro((p50 - none) / time.Duration(r.plugins))
 			case r.server != nil:
 				none = p50 // of the gateway without plugins, which comes last before those with some
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"time"
 )
 
 // handshakers is how many connect at a time.
@@ -42,7 +43,7 @@ func (s *settings) handshakes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cpu := (state.UserTime() + state.SystemTime()) / max(1, duration(r.calls))
+		cpu := (state.UserTime() + state.SystemTime()) / max(1, time.Duration(r.calls))
 		t.row(r.name, fmt.Sprintf("%.0f", r.perSecond()), fmt.Sprintf("%.2f", r.perSecond()/results[0].perSecond()), micro(cpu))
 	}
 	t.flush()

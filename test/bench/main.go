@@ -1,17 +1,24 @@
 // Command bench measures Sallyport against the least that could do the same
-// work: a hook call against a bare net/http POST, a handshake of our listener
-// against bare crypto/tls, `certs all` against the guide's openssl commands.
+// work. It is run in the repository.
 //
-//	go run ./test/bench bin/sallyport
+//	go run ./test/bench [-only part] bin/sallyport
+//
+// Its parts are in the files of their names:
+//
+//	plugins     the native plugins, by the benchmarks of their package
+//	pipeline    the same of the pipeline; it is in plugins.go, too
+//	pii         pii_filter beside ContextForge's, where make interop has installed it
+//	hooks       hook calls against a bare net/http POST
+//	gateway     tool calls through the gateway against the same upstream called
+//	            directly and through httputil.ReverseProxy; peers.go has other
+//	            gateways
+//	handshakes  handshakes of our listener against bare crypto/tls
+//	certs       certs all against the guide's openssl commands
 //
 // Client and servers are processes of their own on this machine, over mutual
 // TLS 1.3 with P-256 certificates; the bare servers are this program started
-// again. Tool calls through the gateway are measured against the same upstream
-// called directly and through httputil.ReverseProxy. Kinds of call take turns, so
-// that what else the machine does hits both alike: the ratios say more than the
-// numbers. The native plugins and the pipeline are measured by their packages'
-// own benchmarks, pii_filter also against ContextForge's, where `make interop`
-// has installed it. It is run in the repository.
+// again (serve.go, upstream.go). Kinds of call take turns, so that what else the
+// machine does hits both alike: the ratios say more than the numbers.
 package main
 
 import (
@@ -95,7 +102,7 @@ func run(ctx context.Context, args []string) error {
 		run         func(context.Context) error
 	}{
 		{"plugins", "native plugins", s.plugins}, {"pipeline", "the pipeline", s.pipeline}, {"pii", "pii_filter", s.pii},
-		{"hooks", "hook calls", s.calls}, {"gateway", "tool calls", s.gateway},
+		{"hooks", "hook calls", s.hooks}, {"gateway", "tool calls", s.gateway},
 		{"handshakes", "handshakes", s.handshakes}, {"certs", "certificates", s.certificates},
 	}
 	for _, part := range parts {

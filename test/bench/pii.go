@@ -152,8 +152,29 @@ func (s *settings) pythonPII(ctx context.Context, name, home, framework, module 
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "PYTHONPATH=" + filepath.Join(home, "source"),
 		"JWT_SECRET_KEY=" + strings.Repeat("j", 40), "AUTH_ENCRYPTION_SECRET=" + strings.Repeat("a", 40),
 	}
-	var said strings.Builder
-	cmd.Stderr = &said
+	p, err := startPython(cmd)
+	if err != nil {
+		return nil, err
+	}
+	var ready struct{ Ready bool }
+	if err := p.answer(&ready); err != nil {
+		_ = p.close()
+		return nil, fmt.Errorf("it does not start: %w", err)
+	}
+	return &piiFilter{name, p.measure, p.close}, nil
+}
+
+// pythonHook is hook.py at work: a line in JSON for each question and answer.
+type pythonHook struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines *bufio.Scanner
+	said  strings.Builder // to standard error
+}
+
+func startPython(cmd *exec.Cmd) (*pythonHook, error) {
+	p := &pythonHook{cmd: cmd}
+	cmd.Stderr = &p.said
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -162,36 +183,31 @@ func (s *settings) pythonPII(ctx context.Context, name, home, framework, module 
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	lines := bufio.NewScanner(out)
-	answer := func(v any) error {
-		for lines.Scan() {
-			if json.Unmarshal(lines.Bytes(), v) == nil { // else: something that an import prints
-				return nil
-			}
-		}
-		return errors.Join(errors.New(lastLine([]byte(said.String()))), lines.Err())
-	}
-	f := &piiFilter{name: name}
-	f.close = func() error { return errors.Join(in.Close(), cmd.Wait()) }
-	f.measure = func(_ context.Context, payload json.RawMessage, d time.Duration) (time.Duration, error) {
-		line, err := json.Marshal(map[string]any{"payload": payload, "seconds": d.Seconds()})
-		if err != nil {
-			return 0, err
-		}
-		if _, err := io.WriteString(in, string(line)+"\n"); err != nil {
-			return 0, err
-		}
-		var took struct{ NS int64 }
-		err = answer(&took)
-		return time.Duration(took.NS), err
-	}
-	var ready struct{ Ready bool }
-	if err := answer(&ready); err != nil {
-		_ = f.close()
-		return nil, fmt.Errorf("it does not start: %w", err)
-	}
-	return f, nil
+	p.in, p.lines = in, bufio.NewScanner(out)
+	return p, cmd.Start()
 }
+
+// answer reads the next line in JSON; others are something that an import prints.
+func (p *pythonHook) answer(v any) error {
+	for p.lines.Scan() {
+		if json.Unmarshal(p.lines.Bytes(), v) == nil {
+			return nil
+		}
+	}
+	return errors.Join(errors.New(lastLine([]byte(p.said.String()))), p.lines.Err())
+}
+
+func (p *pythonHook) measure(_ context.Context, payload json.RawMessage, d time.Duration) (time.Duration, error) {
+	line, err := json.Marshal(map[string]any{"payload": payload, "seconds": d.Seconds()})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := io.WriteString(p.in, string(line)+"\n"); err != nil {
+		return 0, err
+	}
+	var took struct{ NS int64 }
+	err = p.answer(&took)
+	return time.Duration(took.NS), err
+}
+
+func (p *pythonHook) close() error { return errors.Join(p.in.Close(), p.cmd.Wait()) }
