@@ -5,7 +5,8 @@ import (
 )
 
 // Kind is what may cross to an MCP client about a failed connection
-// (plugin-protocol §8): it names no address, subject or path.
+// (plugin-protocol §8): it names no address, subject or path. Remote and upstream
+// pass these words on.
 type Kind string
 
 // The kinds of Error.

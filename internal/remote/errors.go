@@ -158,7 +158,7 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 	case errors.As(err, &large):
 		return BadAnswer, large
 	case errors.As(err, &secure): // from the dial, which names the address
-		return kindOf(secure), secure
+		return Kind(secure.Kind), secure
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return Timeout, errors.New("no answer before the caller's deadline")
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
@@ -166,7 +166,7 @@ func (p *Plugin) classify(ctx context.Context, err error) (Kind, error) {
 	case isAlert(err) && p.cfg.TLS != nil:
 		// In TLS 1.3 our certificate is judged after the handshake.
 		if errors.As(p.cfg.TLS.Explain(err), &secure) {
-			return kindOf(secure), secure
+			return Kind(secure.Kind), secure
 		}
 		return TLS, err
 	}
@@ -189,20 +189,6 @@ const tlsAlert = `malformed HTTP response "\x15\x03`
 
 func plainToTLS() error {
 	return hint.Add(errors.New("the server speaks TLS, and this URL is plain http"), "use an https URL, with client certificate, key and ca_bundle")
-}
-
-// kindOf translates the kinds of mtls.
-func kindOf(e *mtls.Error) Kind {
-	switch e.Kind {
-	case mtls.KindUnreachable:
-		return Unreachable
-	case mtls.KindTimeout:
-		return Timeout
-	case mtls.KindIdentity:
-		return Identity
-	case mtls.KindTLS:
-	}
-	return TLS
 }
 
 func (p *Plugin) classifyNetwork(err error) (Kind, error) {

@@ -145,27 +145,13 @@ func (u *Upstream) classify(ctx context.Context, err error) (Kind, error) {
 	case errors.As(err, &quiet):
 		return Timeout, err
 	case errors.As(err, &secure):
-		return kindOf(secure), withoutHints(secure)
+		return Kind(secure.Kind), withoutHints(secure)
 	case errors.Is(err, errStopped):
 		return Unreachable, err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return Timeout, errors.New("no answer within the caller's time limit")
 	}
 	return classifyNetwork(err)
-}
-
-// kindOf translates the kinds of mtls.
-func kindOf(e *mtls.Error) Kind {
-	switch e.Kind {
-	case mtls.KindUnreachable:
-		return Unreachable
-	case mtls.KindTimeout:
-		return Timeout
-	case mtls.KindIdentity:
-		return Identity
-	case mtls.KindTLS:
-	}
-	return TLS
 }
 
 // withoutHints drops the hints of mtls, which are about plugin servers.
