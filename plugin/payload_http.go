@@ -68,7 +68,7 @@ type User struct {
 // [Continue] when it is not its business.
 type CheckPermission struct {
 	UserEmail    string
-	Permission   string // "tools.invoke"
+	Permission   string // "tools.execute"
 	ResourceType string // "" when unknown
 	TeamID       string // "" when unknown
 	IsAdmin      bool

@@ -3,10 +3,10 @@
 // serve a test (package plugintest), a command (sallyport plugin-test) and
 // whoever wants to look at them in another way.
 //
-// [Server] checks any plugin server, in Go or in Python, over the network.
-// [Plugin] checks a plugin in the same process for what its type cannot say:
-// that it leaves the payload alone, returns when its context ends, and holds up
-// under many calls at once.
+// [Server] checks any plugin server, in Go or in Python, over the network, a
+// Unix socket or its pipes. [Plugin] checks a plugin in the same process for what
+// its type cannot say: that it leaves the payload alone, returns when its context
+// ends, and holds up under many calls at once.
 //
 // The checks call each hook of each plugin a dozen times with harmless
 // payloads, or with those of [Options]. They judge the form of the answers, not

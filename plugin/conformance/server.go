@@ -24,7 +24,8 @@ type Target struct {
 	// TLS says how an https URL is reached; nil for http.
 	TLS *TLS
 
-	// UDS is the path of a Unix socket to connect to instead of the URL's host.
+	// UDS is the path of a Unix socket to connect to instead of the URL's host;
+	// then URL may be empty.
 	UDS string
 
 	// Command starts the server as a child process instead; then URL, TLS and UDS
@@ -35,7 +36,8 @@ type Target struct {
 	// have. Empty means all, and any identity.
 	Plugin string
 
-	// Logger gets warnings about the TLS settings; nil logs nothing.
+	// Logger gets warnings about the TLS settings, and what a child process writes
+	// to standard error; nil logs nothing.
 	Logger *slog.Logger
 }
 
