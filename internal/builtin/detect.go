@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"strings"
@@ -54,8 +55,9 @@ const maxJSONDepth = 4
 type searchText func(where func() string, key, s string) (now string, hit bool, err error)
 
 // eachText calls f with a text: with the whole of it or, when it is a JSON
-// object or array, with each string and long number in it; when f finds nothing
-// in those, with the whole after all, for member names. where tells where the text
+// object or array, with each string and long number in it, and then with each
+// member's name; when f finds nothing in strings and numbers, with the whole after
+// all, instead of the names. where tells where the text
 // stands, for whoever wants to know, and key is the name of the member that holds
 // it. f gives back the text or another for it, and whether it found something.
 func eachText(where func() string, key, s string, depth int, f searchText) (string, bool, error) {
@@ -77,7 +79,10 @@ func eachText(where func() string, key, s string, depth int, f searchText) (stri
 		}
 		if err == nil {
 			now, hit, err := eachNumber(where, key, string(out), f)
-			if found = found || hit; found || err != nil {
+			if found = found || hit; found && err == nil {
+				now, err = eachName(where, now, f)
+			}
+			if found || err != nil {
 				return now, found, err
 			}
 		}
@@ -129,6 +134,43 @@ func eachNumber(where func() string, key, s string, f searchText) (string, bool,
 	}
 	b.WriteString(s[copied:])
 	return b.String(), found, nil
+}
+
+// eachName calls f with the names of members in JSON, whose texts have been looked
+// at: what is found there must not be where a name hides.
+func eachName(where func() string, s string, f searchText) (string, error) {
+	inside := func() string { return where() + "(json)" }
+	var b strings.Builder
+	copied := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] != '"' {
+			continue
+		}
+		start := i
+		for i++; s[i] != '"'; i++ {
+			if s[i] == '\\' {
+				i++
+			}
+		}
+		if !strings.HasPrefix(strings.TrimLeft(s[i+1:], " \t\r\n"), ":") {
+			continue
+		}
+		var name string
+		if err := json.Unmarshal([]byte(s[start:i+1]), &name); err != nil {
+			return "", err
+		}
+		now, _, err := f(inside, "", name)
+		if err != nil {
+			return "", err
+		}
+		if now != name {
+			b.WriteString(s[copied:start])
+			b.Write(encode(now))
+			copied = i + 1
+		}
+	}
+	b.WriteString(s[copied:])
+	return b.String(), nil
 }
 
 // errStop is an error of the callback, not of the JSON.

@@ -144,7 +144,7 @@ func (p *piiFilter) Invoke(ctx context.Context, hook plugin.Hook, payload json.R
 			if p.block {
 				return s, true, nil
 			}
-			return replaceSpans(s, spans, func(found span) string { return p.masks.mask(s[found.start:found.end], found) }), true, nil
+			return replaceSpans(s, spans, func(found span) string { return p.masks.mask(spelled(s[found.start:found.end]), found) }), true, nil
 		})
 		return now, err
 	})
@@ -159,15 +159,17 @@ func (p *piiFilter) Invoke(ctx context.Context, hook plugin.Hook, payload json.R
 
 // find gives what there is to mask in one text, in order and without overlaps.
 func (p *piiFilter) find(ctx context.Context, text, key string) ([]span, error) {
-	found := p.scan.find(text, key)
-	for i, pattern := range p.custom {
-		err := pattern.re.FindAll(ctx, text, func(start, end int) {
-			if start < end {
-				found = append(found, span{start: start, end: end, kind: pattern.kind, rank: rankCustom, mask: pattern.mask})
-			}
-		})
+	found, err := p.findIn(ctx, text, key)
+	if err != nil {
+		return nil, err
+	}
+	if plain, ok := spell(text); ok {
+		more, err := p.findIn(ctx, plain.text, key)
 		if err != nil {
-			return nil, &plugin.Error{Message: fmt.Sprintf("custom_patterns[%d].pattern: %v", i, err), Code: "search_limit"}
+			return nil, err
+		}
+		for _, s := range more {
+			found = append(found, plain.original(s))
 		}
 	}
 	kept := found[:0]
@@ -181,6 +183,21 @@ func (p *piiFilter) find(ctx context.Context, text, key string) ([]span, error) 
 		}
 	}
 	return settle(kept), nil
+}
+
+func (p *piiFilter) findIn(ctx context.Context, text, key string) ([]span, error) {
+	found := p.scan.find(text, key)
+	for i, pattern := range p.custom {
+		err := pattern.re.FindAll(ctx, text, func(start, end int) {
+			if start < end {
+				found = append(found, span{start: start, end: end, kind: pattern.kind, rank: rankCustom, mask: pattern.mask})
+			}
+		})
+		if err != nil {
+			return nil, &plugin.Error{Message: fmt.Sprintf("custom_patterns[%d].pattern: %v", i, err), Code: "search_limit"}
+		}
+	}
+	return found, nil
 }
 
 func (p *piiFilter) isAllowed(ctx context.Context, value string) (bool, error) {

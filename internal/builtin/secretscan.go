@@ -34,7 +34,16 @@ type secretScan struct{ on [secretKinds]bool }
 // find gives the secrets in a text that a member named key holds, in order and
 // without overlaps.
 func (d *secretScan) find(text, key string) []span {
-	var found []span
+	found := d.findIn(text, key)
+	if plain, ok := spell(text); ok {
+		for _, s := range d.findIn(plain.text, key) {
+			found = append(found, plain.original(s))
+		}
+	}
+	return settle(found)
+}
+
+func (d *secretScan) findIn(text, key string) (found []span) {
 	add := func(kind, start, end int) {
 		if d.on[kind] {
 			// What has a form of its own is better evidence than what looks random.
@@ -59,7 +68,7 @@ func (d *secretScan) find(text, key string) []span {
 	privateKeys(text, add)
 	jwts(text, add)
 	randomRuns(text, strings.ToLower(key), add)
-	return settle(found)
+	return found
 }
 
 var (

@@ -42,7 +42,10 @@ func isSearched(hook plugin.Hook, at plugin.Path) bool {
 		return false
 	}
 	for _, step := range at[1:] {
-		if encoded[step.Key] {
+		switch {
+		case step.Is("_meta"), step.Is("meta"): // whose members mean what a server likes
+			return true
+		case encoded[step.Key]:
 			return false
 		}
 	}
