@@ -185,7 +185,7 @@ func TestRule_NewerResultFields(t *testing.T) {
 		d.do = map[plugin.Hook]func() (*plugin.Result, error){
 			plugin.ToolPostInvoke: func() (*plugin.Result, error) {
 				r := plugin.Continue()
-				r.HTTPHeaders = map[string]string{"x-remaining": "7", "Content-Type": "text/html", "Mcp-Session-Id": "mine"}
+				r.HTTPHeaders = map[string]string{"x-remaining": "7", "Content-Type": "text/html", "x-accel-redirect": "/internal", "X-Sendfile": "/etc/passwd", "Mcp-Session-Id": "mine"}
 				if judged.Add(1) < until {
 					ms := int64(1)
 					r.RetryDelayMS = &ms
@@ -202,7 +202,8 @@ func TestRule_NewerResultFields(t *testing.T) {
 		if m := a.message(t); m.Error != nil || judged.Load() != 3 || len(f.calls()) != 3 {
 			t.Errorf("%s: judged %d times, called %d times", a.body, judged.Load(), len(f.calls()))
 		}
-		if a.header.Get("X-Remaining") != "7" || a.header.Get("X-Early") != "1" || a.header.Get("Content-Type") != wire.MediaJSON || a.header.Get("Mcp-Session-Id") != "" {
+		if a.header.Get("X-Remaining") != "7" || a.header.Get("X-Early") != "1" || a.header.Get("Content-Type") != wire.MediaJSON ||
+			a.header.Get("Mcp-Session-Id") != "" || a.header.Get("X-Accel-Redirect") != "" || a.header.Get("X-Sendfile") != "" {
 			t.Errorf("headers %v", a.header)
 		}
 		judged.Store(0)

@@ -198,9 +198,11 @@ func setAllowed(h http.Header, headers map[string]string) {
 	}
 }
 
-// steers reports whether a header is HTTP's or MCP's own.
+// steers reports whether a header is HTTP's or MCP's own, or has a web server in
+// front of us send a file of its own for our answer.
 func steers(name string) bool {
-	return slices.Contains(hopHeaders, name) || strings.HasPrefix(name, "Mcp-") || name == "Host" || name == "Origin"
+	return slices.Contains(hopHeaders, name) || strings.HasPrefix(name, "Mcp-") || name == "Host" || name == "Origin" ||
+		strings.HasPrefix(name, "X-Accel-") || name == "X-Sendfile" || name == "X-Lighttpd-Send-File"
 }
 
 func (v *visit) credentials() []byte {

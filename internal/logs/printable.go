@@ -80,10 +80,10 @@ const maxValue = 16 << 10
 // bounded cuts a text that is too long. It is a ReplaceAttr.
 func bounded(_ []string, a slog.Attr) slog.Attr {
 	var text string
-	if a.Value.Kind() == slog.KindString {
+	if kind := a.Value.Kind(); kind == slog.KindString {
 		text = a.Value.String()
-	} else if err, ok := a.Value.Any().(error); ok {
-		text = err.Error()
+	} else if kind == slog.KindAny { // an error, or a list of names
+		text = fmt.Sprint(a.Value.Any())
 	}
 	if len(text) > maxValue {
 		kept := strings.ToValidUTF8(text[:maxValue], "")

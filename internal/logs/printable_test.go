@@ -56,8 +56,8 @@ func TestLinesAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log.Info(long, "text", long, "error", errors.New(long), "short", "kept", "whole", errors.New("whole error"))
-		if n := out.Len(); n > 4*maxValue || strings.Count(out.String(), "(2097152 bytes)") != 3 {
+		log.Info(long, "text", long, "error", errors.New(long), "names", []string{"a", long}, "few", []string{"a", "b"}, "short", "kept", "whole", errors.New("whole error"))
+		if n := out.Len(); n > 5*maxValue || strings.Count(out.String(), "(2097152 bytes)") != 3 || !strings.Contains(out.String(), "(2097156 bytes)") {
 			t.Errorf("%s: a line of %d bytes", format, n)
 		}
 		if !strings.Contains(out.String(), "kept") || !strings.Contains(out.String(), "whole error") {

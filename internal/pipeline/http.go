@@ -66,7 +66,7 @@ func (p *Pipeline) mergeHeaders(e *Entry, payload json.RawMessage, in string, an
 	for _, m := range n.members {
 		if name := strings.ToLower(m.name); !seen[name] {
 			seen[name], changed = true, true
-			w.add(m.key, m.val.raw)
+			w.add(m.key, now[name].raw) // of two, the last, as above
 		}
 	}
 	if !changed {

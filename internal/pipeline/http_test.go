@@ -23,6 +23,7 @@ func TestAnswersOfHTTPHooks(t *testing.T) {
 		o      Options
 		want   string
 	}{
+		{"of one header in two spellings the last counts, new or not", plugin.HTTPPreRequest, request, `{"X-A":"1","x-a":"2","X-C":"1","x-c":"2"}`, Entry{}, Options{}, `changed {"path":"/mcp","method":"POST","headers":{"Authorization":"Bearer s","X-A":"2","X-B":"2","X-C":"2"}}`},
 		{"headers are replaced in place, in any letters, and those left out stay", plugin.HTTPPreRequest, request, `{"x-a":"new","X-C":"3"}`, Entry{}, Options{}, `changed {"path":"/mcp","method":"POST","headers":{"Authorization":"Bearer s","X-A":"new","X-B":"2","X-C":"3"}}`},
 		{"an answer without headers", plugin.HTTPPreRequest, request, `{}`, Entry{}, Options{}, "changed " + request},
 		{"a header that the plugin did not see", plugin.HTTPPreRequest, request, `{"authorization":"mine","x-a":"1","x-b":"2"}`, Entry{}, Options{}, "changed " + request},
