@@ -48,13 +48,22 @@ func (a *app) newGatewayPlugins(client *config.Client) (_ *gatewayPlugins, err e
 		}
 		ps.entries = append(ps.entries, e)
 	}
-	s := client.Settings
-	ps.pipe, err = pipeline.New(ps.entries, &pipeline.Options{
+	ps.pipe, err = pipeline.New(ps.entries, a.pipelineOptions(&client.Settings))
+	return ps, err
+}
+
+func (a *app) pipelineOptions(s *config.Settings) *pipeline.Options {
+	return &pipeline.Options{
 		Timeout: s.Timeout, FailOnPluginError: s.FailOnPluginError, MaxPayloadBytes: int(s.MaxPayloadBytes),
 		SecretHeaders: s.SecretHeaders, ParallelWithinBand: s.ParallelWithinBand,
 		OverrideAuthHeaders: s.OverrideAuthHeaders, Logger: a.log,
-	})
-	return ps, err
+	}
+}
+
+// remoteConfig is what the client of an external plugin has to know but where it
+// is.
+func remoteConfig(p *config.Plugin, s *config.Settings) remote.Config {
+	return remote.Config{Name: p.Name, Timeout: p.Timeout, Hooks: p.Hooks, HealthInterval: s.HealthCheckInterval, MaxPayload: s.MaxPayloadBytes}
 }
 
 func (a *app) pipelineEntry(p *config.Plugin, s *config.Settings) (pipeline.Entry, error) {
@@ -89,7 +98,7 @@ func (a *app) newPlugin(p *config.Plugin, s *config.Settings) (plugin.Plugin, er
 		}
 		return made, err
 	}
-	target := remote.Config{Name: p.Name, Timeout: p.Timeout, Hooks: p.Hooks, HealthInterval: s.HealthCheckInterval, MaxPayload: s.MaxPayloadBytes}
+	target := remoteConfig(p, s)
 	if err := a.reach(&target, p.MCP, nil); err != nil {
 		return nil, err
 	}
