@@ -147,7 +147,7 @@ func TestRule_AbsentFieldsAreOmitted(t *testing.T) {
 // What a refusal on each HTTP hook answers, and that nothing reaches the upstream.
 func TestRefusalsOfHTTPHooks(t *testing.T) {
 	teapot := http.StatusTeapot
-	ok := http.StatusOK
+	ok, before, last, beyond := http.StatusOK, 399, 599, 600
 	for name, c := range map[string]struct {
 		hook   plugin.Hook
 		do     func() (*plugin.Result, error)
@@ -160,6 +160,10 @@ func TestRefusalsOfHTTPHooks(t *testing.T) {
 		"an answer":               {plugin.HTTPPostRequest, refusal403(plugin.Violation{Description: "not this"}), 403, ""},
 		"with a status":           {plugin.HTTPPreRequest, refusal403(plugin.Violation{Description: "not this", HTTPStatus: &teapot, HTTPHeaders: map[string]string{"X-Why": "tea", "Content-Length": "1", "X-Bad": "a\nb"}}), 418, "X-Why: tea"},
 		"with one that is none":   {plugin.HTTPPreRequest, refusal403(plugin.Violation{Description: "not this", HTTPStatus: &ok}), 403, ""},
+		"with one before errors":  {plugin.HTTPAuthResolveUser, refusal403(plugin.Violation{Description: "not this", HTTPStatus: &before}), 401, "Www-Authenticate: Bearer"},
+		"with the last one":       {plugin.HTTPAuthResolveUser, refusal403(plugin.Violation{Description: "not this", HTTPStatus: &last}), 599, ""},
+		"with one beyond":         {plugin.HTTPPreRequest, refusal403(plugin.Violation{Description: "not this", HTTPStatus: &beyond}), 403, ""},
+		"with a challenge":        {plugin.HTTPAuthResolveUser, refusal403(plugin.Violation{Description: "not this", HTTPHeaders: map[string]string{"www-authenticate": "Basic"}}), 401, "Www-Authenticate: Basic"},
 		"a plugin that fails":     {plugin.HTTPPreRequest, func() (*plugin.Result, error) { return nil, &plugin.Error{Message: "not this"} }, 503, "Retry-After: " + retryAfter},
 		"an answer nobody judges": {plugin.HTTPPostRequest, func() (*plugin.Result, error) { return nil, &plugin.Error{Message: "not this"} }, 503, "Retry-After: " + retryAfter},
 	} {

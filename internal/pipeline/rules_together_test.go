@@ -192,3 +192,49 @@ func TestRule_FireAndForgetFailsIntoTheLog(t *testing.T) {
 		}
 	})
 }
+
+// Two of a band that find different users are like two that change one value: the
+// second is refused, and named.
+func TestRule_OneUserPerBand(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		for second, conflict := range map[string]bool{`{"email":"a@b"}`: false, `{"email":"c@d"}`: true} {
+			m := meet(2)
+			p := at.make(t, &pipeline.Options{ParallelWithinBand: true},
+				pipeline.Entry{Plugin: m.then(answers(`{"email":"a@b"}`)), Timeout: long}, pipeline.Entry{Plugin: m.then(answers(second)), Timeout: long})
+			req := request()
+			out := p.Run(t.Context(), plugin.HTTPAuthResolveUser, json.RawMessage(`{"headers":{}}`), req)
+			switch {
+			case !conflict && (out.Refusal != nil || string(req.Global.User) != `{"email":"a@b"}`):
+				t.Errorf("the same user: %+v, %s", out.Refusal, req.Global.User)
+			case conflict && (out.Refusal == nil || out.Refusal.Plugin != "P2" || !strings.Contains(out.Refusal.Err.Error(), "contradicts that of plugin P1")):
+				t.Errorf("another user: %+v, %s", out.Refusal, req.Global.User)
+			}
+		}
+	})
+}
+
+// What runs after the answer runs once on a hook, also when a plugin has directed
+// the call elsewhere, and is bounded like the others.
+func TestRule_FireAndForgetOnceAndWithinTheLimit(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		runs := make(chan string, 10)
+		p := at.make(t, &pipeline.Options{MaxPayloadBytes: len(given)}, pipeline.Entry{Mode: pipeline.FireAndForget, Plugin: does(func(_ context.Context, _ plugin.Hook, payload json.RawMessage, _ *plugin.Context) (*plugin.Result, error) {
+			runs <- string(payload)
+			return plugin.Continue(), nil
+		})})
+		req := request()
+		p.Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(given), req)
+		p.Rest(t.Context(), plugin.ToolPreInvoke, json.RawMessage(given), req)
+		out := p.Run(t.Context(), plugin.ToolPreInvoke, json.RawMessage(given+" "), req)
+		if out.Refusal == nil || out.Refusal.Err == nil || !strings.Contains(out.Refusal.Err.Error(), "bytes, over max_payload_bytes") {
+			t.Errorf("over the limit: %+v", out.Refusal)
+		}
+		p.Answered(req)
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(runs) != 1 {
+			t.Errorf("it ran %d times", len(runs))
+		}
+	})
+}
