@@ -214,5 +214,14 @@ func TestRule_NewerResultFields(t *testing.T) {
 		if a := s.modern(t, "prompts/get", `{"name":"greet"}`, ""); a.status != http.StatusOK || a.header.Get("X-Remaining") != "" {
 			t.Errorf("%d %v", a.status, a.header)
 		}
+		// They are for the answer that a call has, not for its refusal.
+		d.mu.Lock()
+		d.do[plugin.ToolPostInvoke] = func() (*plugin.Result, error) {
+			return &plugin.Result{HTTPHeaders: map[string]string{"X-Remaining": "0"}, Violation: &plugin.Violation{Description: "not this"}}, nil
+		}
+		d.mu.Unlock()
+		if a := s.modern(t, "tools/call", `{"name":"echo"}`, ""); !strings.Contains(a.body, "not this") || a.header.Get("X-Remaining") != "" {
+			t.Errorf("refused: %v %s", a.header, a.body)
+		}
 	})
 }

@@ -121,6 +121,41 @@ func TestRule_NobodyTakesGlobalStateAway(t *testing.T) {
 	})
 }
 
+// What the messages of one batch have in common is what was there before them:
+// each goes its own way from there, and may run on each hook.
+func TestRule_MessagesOfABatchShareWhatWasBefore(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		p := at.make(t, nil, pipeline.Entry{Plugin: does(func(_ context.Context, hook plugin.Hook, _ json.RawMessage, c *plugin.Context) (*plugin.Result, error) {
+			saw := string(c.State["path"]) + string(c.GlobalContext.State["path"])
+			for _, o := range []*plugin.Object{&c.State, &c.GlobalContext.State} {
+				if err := o.Set("path", hook); err != nil {
+					return nil, err
+				}
+			}
+			return &plugin.Result{Continue: true, Metadata: json.RawMessage(`{"saw":` + string(must(json.Marshal(saw))) + `}`)}, nil
+		})})
+		req := request()
+		p.Run(t.Context(), plugin.HTTPPreRequest, json.RawMessage(`{"path":"/","method":"POST","headers":{}}`), req)
+		const before = `"\"http_pre_request\"\"http_pre_request\""`
+		for _, own := range []*pipeline.Request{req.Fork(), req.Fork()} {
+			out := p.Rest(t.Context(), plugin.ToolPreInvoke, json.RawMessage(given), own)
+			if got := string(out.Metadata["saw"]); got != before {
+				t.Errorf("it saw %s, want %s", got, before)
+			}
+		}
+		if got := string(req.Global.State["path"]); got != `"http_pre_request"` {
+			t.Errorf("the request's own state is %s", got)
+		}
+	})
+}
+
+func must(raw []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
 // Of a plugin that fails nothing is kept.
 func TestRule_AFailureLeavesNoState(t *testing.T) {
 	everywhere(t, func(t *testing.T, at place) {

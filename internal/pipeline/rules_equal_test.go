@@ -158,3 +158,64 @@ func TestRule_WhatIsEqualInModels(t *testing.T) {
 		}
 	})
 }
+
+// A payload without one of its required fields, or with one of another type, is
+// the plugin's failure, on each hook.
+func TestRule_RequiredFields(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		answer := ""
+		p := at.make(t, nil, pipeline.Entry{Plugin: does(func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+			return &plugin.Result{Continue: true, ModifiedPayload: json.RawMessage(answer)}, nil
+		})})
+		const message = `{"role":"user","content":"x"}`
+		for hook, fields := range map[plugin.Hook]map[string]string{
+			plugin.ToolPreInvoke:     {"name": `"t"`},
+			plugin.ToolPostInvoke:    {"name": `"t"`, "result": `1`},
+			plugin.PromptPreFetch:    {"prompt_id": `"p"`},
+			plugin.PromptPostFetch:   {"prompt_id": `"p"`, "result": `{"messages":[` + message + `]}`},
+			plugin.ResourcePreFetch:  {"uri": `"u"`},
+			plugin.ResourcePostFetch: {"uri": `"u"`, "content": `"x"`},
+			plugin.AgentPreInvoke:    {"agent_id": `"a"`, "messages": `[` + message + `]`},
+			plugin.AgentPostInvoke:   {"agent_id": `"a"`, "messages": `[` + message + `]`},
+		} {
+			with := func(changed, value string) string {
+				var members []string
+				for name, v := range fields {
+					if name == changed {
+						v = value
+					}
+					if v != "" {
+						members = append(members, `"`+name+`":`+v)
+					}
+				}
+				return "{" + strings.Join(members, ",") + "}"
+			}
+			bad := map[string][]string{}
+			for name := range fields {
+				bad[name] = []string{"", `null`, `1`, `true`}
+				switch name {
+				case "messages":
+					bad[name] = append(bad[name], `{}`, `""`)
+				case "result":
+					bad[name] = append(bad[name], `[]`, `{}`, `{"messages":{}}`, `{"messages":[{"role":"user"}]}`, `{"messages":[{"role":1,"content":"x"}]}`, `{"messages":[1]}`)
+				}
+				if name == "content" || name == "result" && hook == plugin.ToolPostInvoke {
+					bad[name] = []string{""} // any value will do
+				}
+			}
+			for name, values := range bad {
+				for _, value := range values {
+					answer = with(name, value)
+					out := p.Run(t.Context(), hook, json.RawMessage(with("", "")), request())
+					if out.Refusal == nil || out.Refusal.Err == nil {
+						t.Errorf("%s: %s passes: %s", hook, answer, out.Payload)
+					}
+				}
+			}
+			answer = with("", "")
+			if out := p.Run(t.Context(), hook, json.RawMessage(answer), request()); out.Refusal != nil {
+				t.Errorf("%s: %s: %+v", hook, answer, out.Refusal.Err)
+			}
+		}
+	})
+}

@@ -45,6 +45,8 @@ var changes = []change{
 		`{"name":"t","result":{"content":[]}}`, `{"name":"t","result":{"content":[],"isError":null}}`, `{"name":"t","result":{"content":[],"isError":null}}`, "", ""},
 	{"tool_post_invoke, another name", plugin.ToolPostInvoke,
 		`{"name":"t","result":"a"}`, `{"name":"u","result":"b"}`, `{"name":"t","result":"b"}`, "[name]", ""},
+	{"tool_post_invoke, a null of nobody is nothing", plugin.ToolPostInvoke,
+		`{"name":"t","result":"a"}`, `{"name":"t","result":"b","headers":null,"args":{}}`, `{"name":"t","result":"b"}`, "", ""},
 	{"prompt_pre_fetch", plugin.PromptPreFetch,
 		`{"prompt_id":"p","args":{"a":"x","b":"crap"}}`, `{"prompt_id":"p","args":{"b":"yikes","a":"x"}}`, `{"prompt_id":"p","args":{"a":"x","b":"yikes"}}`, "", ""},
 	{"prompt_pre_fetch, another prompt", plugin.PromptPreFetch,
