@@ -305,3 +305,22 @@ func TestRule_PayloadLimit(t *testing.T) {
 		}
 	})
 }
+
+// A verdict that comes with a change: where it refuses, the change counts for
+// nothing; where it only would, the change is what the mode makes of changes.
+func TestRule_AVerdictThatComesWithAChange(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		both := does(func(context.Context, plugin.Hook, json.RawMessage, *plugin.Context) (*plugin.Result, error) {
+			return &plugin.Result{ModifiedPayload: json.RawMessage(changed), Violation: &plugin.Violation{Reason: "r", Description: "d", Code: "c"}}, nil
+		})
+		for mode, want := range map[pipeline.Mode]string{
+			pipeline.Enforce: "refused", pipeline.EnforceIgnoreError: "refused", pipeline.Concurrent: "refused",
+			pipeline.Permissive: "would refuse " + changed, pipeline.Audit: "would refuse " + given,
+		} {
+			out := at.make(t, nil, pipeline.Entry{Plugin: both, Mode: mode}).run(t)
+			if got := describe(out); got != want || out.Refusal != nil && string(out.Payload) != given {
+				t.Errorf("%s: %q, %s, want %q", mode, got, out.Payload, want)
+			}
+		}
+	})
+}
