@@ -98,6 +98,7 @@ type Server struct {
 	ids      atomic.Int64
 	isLegacy bool // the last process was; only Run's goroutine uses it
 	timid    bool // a process ended on the probe: the next one is not asked that first
+	warned   bool // of what others can replace
 
 	mu      sync.Mutex
 	now     *process           // the one that takes requests; nil when there is none

@@ -58,6 +58,7 @@ func (s *Server) launch() (*process, error) {
 	if err != nil {
 		return nil, s.unstarted(err)
 	}
+	s.warnWritable(path, args)
 	p := &process{s: s, out: make(chan []byte, queueOut), poke: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), waiting: map[string]*waiter{}}
 	p.cmd = &exec.Cmd{
 		Path: path, Args: args,
