@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -90,6 +91,8 @@ func (p *process) close() {
 
 // request sends one request in the form of the server's era.
 func (p *process) request(ctx context.Context, method string, params []byte) (*reply, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no answer within %s", p.timeout))
+	defer cancel() // the timeout below begins anew with each word of the server
 	m, err := p.server.Do(ctx, &child.Request{Method: method, Timeout: p.timeout, Params: func(era wire.Era, _ []byte) []byte {
 		if era == wire.Modern {
 			return modern(params)
