@@ -244,6 +244,10 @@ func (p *Pipeline) tell(e *Entry) {
 		return
 	}
 	p.told[e.index] = text
+	if passed := p.passed(e); len(passed) > 0 {
+		p.o.Logger.Warn("plugin server puts its plugin before others, so that it sees what they would have taken out", "plugin", e.Name,
+			"priority", e.Priority, "others", passed, "hint", "set priority: in the plugin's entry of the gateway's file")
+	}
 	if len(text) > maxSaid {
 		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
 	}
@@ -257,6 +261,24 @@ func (p *Pipeline) tell(e *Entry) {
 	default:
 		log.Info("plugin server settles what the gateway's file leaves to it", "reported", text)
 	}
+}
+
+// passed lists the plugins that may change a payload and that e, by its peer's
+// word, runs before, while by the file it runs behind them.
+func (p *Pipeline) passed(e *Entry) (names []string) {
+	own := &p.entries[e.index]
+	past := false // e, in the order as it is now
+	for _, other := range p.now.Load().entries {
+		if other.index == e.index {
+			past = true
+			continue
+		}
+		file := &p.entries[other.index]
+		if past && other.Mode.mayChange() && cmp.Or(cmp.Compare(file.Priority, own.Priority), cmp.Compare(file.index, own.index)) < 0 {
+			names = append(names, other.Name)
+		}
+	}
+	return names
 }
 
 // conditionText shows conditions to people.

@@ -175,7 +175,7 @@ func TestRule_PriorityOfTheServer(t *testing.T) {
 		}
 		return strings.Join(names, "")
 	}
-	for _, step := range []struct {
+	for i, step := range []struct {
 		a, b int
 		want string
 	}{{100, 100, "CAB"}, {100, 1, "BCA"}, {100, 50, "BCA"}, {0, 0, "ABC"}, {100, 100, "CAB"}} {
@@ -184,6 +184,12 @@ func TestRule_PriorityOfTheServer(t *testing.T) {
 		if got := order(); got != step.want {
 			t.Errorf("priorities %d and %d: order %s, want %s", step.a, step.b, got, step.want)
 		}
+		if warned := p.log.has("level=WARN", "before others"); warned != (step.b < 100 || i > 1) {
+			t.Errorf("priorities %d and %d: warned is %v", step.a, step.b, warned)
+		}
+	}
+	if !p.log.has("level=WARN", "before others", "plugin=B", "priority=1 ", "others=\"[C A]\"") {
+		t.Errorf("whom B passes is not said:\n%s", p.log.text.String())
 	}
 	a.say(at(7), nil)
 	if got := order(); got != "ACB" {
