@@ -26,6 +26,10 @@ var catastrophes = []struct{ name, kind, pattern, text string }{
 	{"nested stars, which may be empty", "pii_filter", `(a*)*$`, strings.Repeat("a", 60) + "!"},
 }
 
+// busy is how often a search may be over before other calls that it did not hold
+// up: a busy machine may leave them no second in which they run.
+const busy = 10
+
 // withPattern is the configuration of a kind with one pattern.
 func withPattern(kind, pattern string) string {
 	var config any
@@ -58,25 +62,30 @@ func TestCatastrophicPatterns(t *testing.T) {
 					return encode(map[string]any{"name": "t", member: map[string]string{"text": text}})
 				}
 				p := mustPlugin(t, tt.kind, withPattern(tt.kind, tt.pattern), hook)
-				started, exploded := make(chan struct{}), make(chan error, 1)
-				go func() {
-					text := payload(tt.text)
-					close(started)
-					_, err := p.Invoke(context.Background(), hook, text, &plugin.Context{})
-					exploded <- err
-				}()
-				<-started
-				for range 100 {
-					if _, err := p.Invoke(t.Context(), hook, payload("-"), &plugin.Context{}); err != nil {
-						t.Errorf("another call: %v", err)
+				explode := func() (first bool, err error) {
+					started, exploded := make(chan struct{}), make(chan error, 1)
+					go func() {
+						text := payload(tt.text)
+						close(started)
+						_, err := p.Invoke(context.Background(), hook, text, &plugin.Context{})
+						exploded <- err
+					}()
+					<-started
+					for range 100 {
+						if _, err := p.Invoke(t.Context(), hook, payload("-"), &plugin.Context{}); err != nil {
+							t.Errorf("another call: %v", err)
+						}
 					}
+					first = len(exploded) > 0
+					return first, <-exploded
 				}
-				select {
-				case err := <-exploded:
+				first, err := explode()
+				for try := 1; first && try < busy; try++ {
+					first, err = explode()
+				}
+				if first {
 					t.Fatalf("it was over before the others: %v", err)
-				default:
 				}
-				err := <-exploded
 				if e, ok := errors.AsType[*plugin.Error](err); !ok || e.Code != "search_limit" || strings.Contains(e.Message, tt.text[:10]) {
 					t.Errorf("got %.300v, want a search_limit that does not tell the text", err)
 				}

@@ -37,22 +37,27 @@ func TestCatastrophes(t *testing.T) {
 				t.Fatal("this does not backtrack")
 			}
 			re.slow.MatchTimeout = searchLimit / 4 // ten of them in a reasonable time
-			exploded := make(chan error)
-			go func() {
-				_, err := re.MatchIn(context.Background(), tt.text)
-				exploded <- err
-			}()
-			for range 100 {
-				if _, err := re.MatchIn(t.Context(), "-"); err != nil {
-					t.Errorf("another search: %v", err)
+			explode := func() (first bool, err error) {
+				exploded := make(chan error, 1)
+				go func() {
+					_, err := re.MatchIn(context.Background(), tt.text)
+					exploded <- err
+				}()
+				for range 100 {
+					if _, err := re.MatchIn(t.Context(), "-"); err != nil {
+						t.Errorf("another search: %v", err)
+					}
 				}
+				first = len(exploded) > 0
+				return first, <-exploded
 			}
-			select {
-			case err := <-exploded:
+			first, err := explode()
+			for try := 1; first && try < busy; try++ {
+				first, err = explode()
+			}
+			if first {
 				t.Fatalf("it was over before the others: %v", err)
-			default:
 			}
-			err = <-exploded
 			if !errors.Is(err, ErrLimit) {
 				t.Fatalf("got %v, want ErrLimit", err)
 			}
@@ -65,6 +70,10 @@ func TestCatastrophes(t *testing.T) {
 		})
 	}
 }
+
+// busy is how often a search may be over before others that it did not hold up: a
+// busy machine may leave them no time in which they run.
+const busy = 10
 
 func allStacks() string {
 	b := make([]byte, 1<<20)

@@ -33,6 +33,10 @@ var catastrophes = []struct{ name, pattern, text string }{
 	{"nested stars, which may be empty", `(a*)*$`, strings.Repeat("a", 60) + "!"},
 }
 
+// busy is how often a search may be over before other calls that it did not hold
+// up: a busy machine may leave them no second in which they run.
+const busy = 10
+
 // watched tells when a call of a long text comes to its plugin and leaves it.
 type watched struct {
 	plugin.Plugin
@@ -43,8 +47,8 @@ func (w *watched) Invoke(ctx context.Context, hook plugin.Hook, payload json.Raw
 	if len(payload) < 80 {
 		return w.Plugin.Invoke(ctx, hook, payload, c)
 	}
-	close(w.entered)
-	defer close(w.left)
+	w.entered <- struct{}{}
+	defer func() { w.left <- struct{}{} }()
 	return w.Plugin.Invoke(ctx, hook, payload, c)
 }
 
@@ -63,7 +67,7 @@ func searching(t *testing.T, name, pattern string) (Entry, *watched) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &watched{p, make(chan struct{}), make(chan struct{})}
+		w := &watched{p, make(chan struct{}, 1), make(chan struct{}, 1)}
 		return Entry{Name: name, Kind: k.Name, Priority: 100, Plugin: w}, w
 	}
 	t.Fatal("no search_replace")
@@ -137,27 +141,33 @@ func TestCatastrophicPatternsOverMutualTLS(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				same, other := client(t, fmt.Sprintf("P%d", i)), client(t, "Other")
-				exploded := make(chan error, 1)
-				go func() {
-					_, err := same.Invoke(context.Background(), plugin.ToolPreInvoke, textPayload(tt.text), &plugin.Context{})
-					exploded <- err
-				}()
-				<-watches[i].entered
-				for _, p := range []*remote.Plugin{same, other, same} {
-					if _, err := p.Invoke(t.Context(), plugin.ToolPreInvoke, textPayload("-"), &plugin.Context{}); err != nil {
-						t.Errorf("another call: %v", err)
+				explode := func() (first bool, err error) {
+					exploded := make(chan error, 1)
+					go func() {
+						_, err := same.Invoke(context.Background(), plugin.ToolPreInvoke, textPayload(tt.text), &plugin.Context{})
+						exploded <- err
+					}()
+					<-watches[i].entered
+					for _, p := range []*remote.Plugin{same, other, same} {
+						if _, err := p.Invoke(t.Context(), plugin.ToolPreInvoke, textPayload("-"), &plugin.Context{}); err != nil {
+							t.Errorf("another call: %v", err)
+						}
 					}
+					first = len(exploded) > 0
+					err = <-exploded
+					<-watches[i].left
+					return first, err
 				}
-				select {
-				case err := <-exploded:
+				first, err := explode()
+				for try := 1; first && try < busy; try++ {
+					first, err = explode()
+				}
+				if first {
 					t.Fatalf("it was over before the others: %v", err)
-				default:
 				}
-				err := <-exploded
 				if e, ok := errors.AsType[*plugin.Error](err); !ok || e.Code != "search_limit" || strings.Contains(e.Message, tt.text[:10]) {
 					t.Errorf("got %.300v, want a search_limit that does not tell the text", err)
 				}
-				<-watches[i].left
 			})
 		}
 	})
