@@ -208,6 +208,9 @@ func (l *loader) kind(p *Plugin, e *value, path string) {
 			hint = "did you mean " + near + "?"
 		} else if *listed == (Position{}) || *listed == kind.pos { // a file of both sorts is read twice
 			hint, *listed = "kinds known here: "+kindNames(l.o.Kinds), kind.pos
+			if strings.Contains(p.Kind, ".") { // a class in Python
+				hint += ". A plugin in Python stays on its plugin server: say kind: external, and mcp: with that server's url or cmd"
+			}
 		}
 		l.complain(p, kind.pos, fmt.Sprintf("%s.kind: unknown kind %q", path, p.Kind), hint)
 		return
