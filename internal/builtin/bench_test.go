@@ -24,7 +24,7 @@ const (
 	prose   = "A quite ordinary sentence of the year 2024 with an é in it, and some more text around them. "
 	tenKeys = `[{"search":"\\bacme\\b","replace":"it"},{"search":"(?i)confidential","replace":"-"},{"search":"(\\w+)@internal\\.example","replace":"\\1"},` +
 		`{"search":"project-[0-9]+","replace":"project"},{"search":"crap","replace":"crud"},{"search":"crud","replace":"yikes"},` +
-		`{"search":"(?i)\\bdamn(ed)?\\b","replace":"*"},{"search":"v\\d+\\.\\d+\\.\\d+-rc","replace":"v"},{"search":"http://(\\S+)","replace":"https://\\1"},{"search":"TODO:.*","replace":""}]`
+		`{"search":"(?i)\\bdamn(ed)?\\b","replace":"*"},{"search":"v\\d+\\.\\d+\\.\\d+-rc","replace":"v"},{"search":"http://(\\S+)","replace":"https://\\1"},{"search":"NOTE:.*","replace":""}]`
 )
 
 var benchmarks = []benched{

@@ -48,54 +48,43 @@ func (s *subject) read() {
 		return
 	}
 	s.done = true
+	of := nameMember(s.hook)
+	if of != "" {
+		s.name = textMember(s.payload, of)
+	}
+	if of != "" && s.hook != plugin.ResourcePostFetch {
+		return
+	}
 	var content json.RawMessage
-	switch s.hook {
-	case plugin.ToolPreInvoke:
-		var p plugin.ToolPre
-		_ = p.UnmarshalJSON(s.payload) // without the second look of json.Unmarshal
-		s.name = p.Name
-	case plugin.ToolPostInvoke:
-		var p plugin.ToolPost
-		_ = p.UnmarshalJSON(s.payload)
-		s.name = p.Name
-	case plugin.PromptPreFetch:
-		var p plugin.PromptPre
-		_ = p.UnmarshalJSON(s.payload)
-		s.name = p.PromptID
-	case plugin.PromptPostFetch:
-		var p plugin.PromptPost
-		_ = p.UnmarshalJSON(s.payload)
-		s.name = p.PromptID
-	case plugin.ResourcePreFetch:
-		var p plugin.ResourcePre
-		_ = p.UnmarshalJSON(s.payload)
-		s.name = p.URI
-	case plugin.ResourcePostFetch:
-		var p plugin.ResourcePost
-		_ = p.UnmarshalJSON(s.payload)
-		s.name, content = p.URI, p.Content
-	case plugin.AgentPreInvoke:
-		var p plugin.AgentPre
-		_ = p.UnmarshalJSON(s.payload)
-		s.name = p.AgentID
-	case plugin.AgentPostInvoke:
-		var p plugin.AgentPost
-		_ = p.UnmarshalJSON(s.payload)
-		s.name = p.AgentID
-	default: // a hook of the peers' own
-		var p struct {
-			Content json.RawMessage `json:"content"`
-		}
-		_ = json.Unmarshal(s.payload, &p)
-		content = p.Content
+	if found, err := plugin.GetMember(s.payload, "content", &content); found && err == nil {
+		s.contentType = cmp.Or(textMember(content, "mimeType"), textMember(content, "mime_type"))
 	}
-	var types struct {
-		Camel string `json:"mimeType"`
-		Snake string `json:"mime_type"`
+}
+
+// nameMember is the member of a hook's payload that names what it is about; empty
+// for HTTP hooks and those of the peers' own.
+func nameMember(hook plugin.Hook) string {
+	switch hook {
+	case plugin.ToolPreInvoke, plugin.ToolPostInvoke:
+		return "name"
+	case plugin.PromptPreFetch, plugin.PromptPostFetch:
+		return "prompt_id"
+	case plugin.ResourcePreFetch, plugin.ResourcePostFetch:
+		return "uri"
+	case plugin.AgentPreInvoke, plugin.AgentPostInvoke:
+		return "agent_id"
+	default:
+		return ""
 	}
-	if len(content) > 0 && json.Unmarshal(content, &types) == nil {
-		s.contentType = cmp.Or(types.Camel, types.Snake)
+}
+
+// textMember is a member that is a string, by its exact name; empty if there is
+// none.
+func textMember(object json.RawMessage, name string) (text string) {
+	if _, err := plugin.GetMember(object, name, &text); err != nil {
+		return ""
 	}
+	return text
 }
 
 // userText is the user's name, as long as the request's user is the same.

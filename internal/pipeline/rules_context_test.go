@@ -234,6 +234,7 @@ func TestRule_Conditions(t *testing.T) {
 		{"a user without a name", plugin.ToolPreInvoke, tool, user(`{"roles":[]}`), []C{{UserPatterns: []string{"alice"}}}, true},
 		{"content type", plugin.ResourcePostFetch, content, plugin.GlobalContext{}, []C{{ContentTypes: []string{"text/html"}}}, true},
 		{"content type in snake case", plugin.ResourcePostFetch, snake, plugin.GlobalContext{}, []C{{ContentTypes: []string{"image/png"}}}, false},
+		{"content type in other letters is none of MCP's", plugin.ResourcePostFetch, `{"uri":"u","content":{"mimeType":"text/html","MIMETYPE":"image/png"}}`, plugin.GlobalContext{}, []C{{ContentTypes: []string{"text/html"}}}, true},
 		{"another content type", plugin.ResourcePostFetch, content, plugin.GlobalContext{}, []C{{ContentTypes: []string{"image/*"}}}, false},
 		{"content type by a pattern", plugin.ResourcePostFetch, content, plugin.GlobalContext{}, []C{{ContentTypes: []string{"text/*"}}}, true},
 		{"content type with parameters", plugin.ResourcePostFetch, snake, plugin.GlobalContext{}, []C{{ContentTypes: []string{"Text/HTML; charset=utf-8"}}}, true},
